@@ -1,0 +1,9 @@
+"""Reads a machine profile, checks it, and becomes your program."""
+
+
+class LauncherError(Exception):
+    """A start that must not happen: one line for the user, and the exit code that goes with it."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code

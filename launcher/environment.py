@@ -1,0 +1,114 @@
+"""Settings and the inherited environment -> the new environment and, for each name, who won over whom. Pure."""
+
+from launcher import LauncherError
+from launcher.profiles import Setting
+
+# Lists of the loader: put in front of what is there, instead of replacing it.
+LISTS = ("LD_LIBRARY_PATH", "LD_PRELOAD")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Entry:
+    """A name the start sets: its final value, where that comes from, and what it won over (origin, value)."""
+
+    __slots__ = ("name", "origin", "replaced", "value")
+
+    def __init__(self, name: str, value: str, origin: str, replaced: list[tuple[str, str]]) -> None:
+        self.name = name
+        self.value = value
+        self.origin = origin
+        self.replaced = replaced
+
+
+class Plan:
+    """The whole new environment, and what was decided on the way to it."""
+
+    __slots__ = ("entries", "environment", "kept", "unset")
+
+    def __init__(self, inherited: dict[str, str]) -> None:
+        self.environment = dict(inherited)
+        self.entries: dict[str, Entry] = {}
+        self.kept: list[str] = []
+        self.unset: list[str] = []
+
+
+def merge(
+    settings: "Iterable[Setting]",
+    inherited: dict[str, str],
+    *,
+    keep: "Iterable[str]" = (),
+    unset: "Iterable[str]" = (),
+    check: "Callable[[Setting, str], str | None]" = lambda setting, value: value,
+    site_packages: "Callable[[], str]" = lambda: "",
+) -> Plan:
+    """Lay `settings` over `inherited`, in rising precedence.
+
+    `check` sees each expanded value and returns it, returns what it must become, or None to drop the setting; it
+    raises LauncherError for one that cannot be right.
+    """
+    plan = Plan(inherited)
+    environment = plan.environment
+    for setting in settings:
+        name = setting.name
+        if name in keep and name in inherited:
+            if name not in plan.kept:
+                plan.kept.append(name)
+            continue
+        # What the user's shell has already expanded is not expanded again.
+        verbatim = setting.origin.startswith("--")
+        value = setting.value if verbatim else expand(setting, environment, site_packages)
+        checked = check(setting, value)
+        if checked is None:
+            continue
+        before = plan.entries.get(name)
+        replaced = before.replaced if before else []
+        if name in LISTS:
+            checked = join(name, checked, environment.get(name, ""))
+        elif before:
+            replaced = [*replaced, (before.origin, before.value)]
+        elif name in inherited:
+            replaced = [("inherited", inherited[name])]
+        environment[name] = checked
+        plan.entries[name] = Entry(name, checked, setting.origin, replaced)
+    for name in unset:
+        plan.entries.pop(name, None)
+        environment.pop(name, None)
+        plan.unset.append(name)
+    return plan
+
+
+def join(name: str, first: str, second: str) -> str:
+    """Two lists of the loader as one: no entry twice, and none empty (ld.so reads that as the current directory)."""
+    entries = f"{first}:{second}"
+    if name == "LD_PRELOAD":
+        entries = entries.replace(" ", ":")
+    return ":".join(dict.fromkeys(entry for entry in entries.split(":") if entry))
+
+
+def expand(setting: Setting, environment: dict[str, str], site_packages: "Callable[[], str]") -> str:
+    """Replace ${NAME} and ${NAME:-default}; anything else that begins with ${ is an error, as is an unknown name."""
+    done, mark, rest = setting.value.partition("${")
+    while mark:
+        inside, closed, rest = rest.partition("}")
+        name, has_default, default = inside.partition(":-")
+        if not closed or "${" in default or not (name.isascii() and name.isidentifier()):
+            raise LauncherError(
+                f"{setting.origin}: {setting.name} has a ${{ that cannot be expanded; "
+                "only ${NAME} and ${NAME:-default} can"
+            )
+        if name == "SITE_PACKAGES":
+            done += site_packages()
+        elif name in environment:
+            done += environment[name]
+        elif has_default:
+            done += default
+        else:
+            raise LauncherError(
+                f"{setting.origin}: {setting.name} asks for ${{{name}}}, which nothing has set; "
+                f"write ${{{name}:-default}} if it may be absent"
+            )
+        literal, mark, rest = rest.partition("${")
+        done += literal
+    return done

@@ -1,0 +1,55 @@
+"""Becomes the program: same process, its own signals, nothing after it."""
+
+import os
+
+from launcher import LauncherError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import NoReturn
+else:
+    # The C half of the module: the Python half imports enum, a third of a bare interpreter's start.
+    import _signal as signal
+
+
+def let_interrupt() -> None:
+    """Let Ctrl-C end this process by SIGINT, as it ends any program; one who ignores SIGINT (nohup, &) keeps that."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def search(command: str, environment: dict[str, str]) -> str:
+    """The file that `command` names, by the PATH the program itself will see."""
+    if "/" in command:
+        candidates = [command]
+    else:
+        path = environment.get("PATH", os.defpath)
+        candidates = [os.path.join(folder, command) for folder in path.split(":")] if command else []
+    denied = ""
+    for candidate in candidates:
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return candidate
+            denied = denied or candidate
+        elif "/" in command and os.path.isdir(candidate):
+            raise LauncherError(f"{candidate}: a folder, not a program", 126)
+    if denied:
+        raise LauncherError(f"{denied}: not executable; chmod +x {denied}", 126)
+    raise LauncherError(f"{command}: command not found", 127)
+
+
+def become(file: str, argv: list[str], environment: dict[str, str]) -> "NoReturn":
+    """Replace this process by `file`.
+
+    Python ignores SIGPIPE and SIGXFSZ for itself, and exec would hand that on; every other signal stays as it
+    was inherited, so nohup keeps working.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execve(file, argv, environment)
+    except OSError as error:
+        from launcher.report import exec_failure
+
+        raise LauncherError(exec_failure(error, file, argv, environment), 126) from None

@@ -1,0 +1,171 @@
+"""Finds profiles and reads them strictly: a .env file becomes settings, or the start ends with file:line and the mend.
+
+Every start passes through here, so nothing is imported that only an error or an unusual file needs.
+"""
+
+import os
+import stat
+import sys
+
+from launcher import LauncherError
+
+# Nobody writes this much by hand; a file beyond it is not a profile.
+MAX_BYTES = 1 << 20
+# What a value needs python-dotenv's grammar for.
+_UNPLAIN = " '\"#\\"
+
+
+class Setting:
+    """One line of a profile: NAME=value, and the file:line it came from."""
+
+    __slots__ = ("name", "origin", "value")
+
+    def __init__(self, name: str, value: str, origin: str) -> None:
+        self.name = name
+        self.value = value
+        self.origin = origin
+
+
+def config_folder(inherited: dict[str, str]) -> str:
+    """The user's own folder; a relative XDG_CONFIG_HOME is ignored, as its specification asks."""
+    root = inherited.get("XDG_CONFIG_HOME", "")
+    return os.path.join(root if root.startswith("/") else os.path.expanduser("~/.config"), "run-app")
+
+
+def shipped_folder() -> str:
+    """env/ inside the installed package, or beside it in a checkout."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    installed = os.path.join(package, "env")
+    return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(package), "env")
+
+
+def folders(inherited: dict[str, str]) -> list[str]:
+    """Where names are looked for, first wins. Never the current directory: it could set LD_PRELOAD."""
+    found = [os.path.join(config_folder(inherited), "env"), shipped_folder()]
+    extra = inherited.get("RUN_APP_ENV_DIR")
+    if extra:
+        if not extra.startswith("/") or not os.path.isdir(extra):
+            raise LauncherError(f"RUN_APP_ENV_DIR={extra}: not a folder with an absolute path")
+        found.insert(1, extra)
+    return found
+
+
+def find(name: str, inherited: dict[str, str]) -> str:
+    """The file of a profile's name; a name with a slash is the path itself."""
+    if "/" in name:
+        return os.path.abspath(name)
+    places = folders(inherited)
+    for folder in places:
+        path = os.path.join(folder, f"{name}.env")
+        if name and os.path.lexists(path):
+            return path
+    from launcher.report import unknown_profile
+
+    raise LauncherError(unknown_profile(name, places))
+
+
+def read(path: str, notes: list[str]) -> list[Setting]:
+    """The settings of a file, in its order.
+
+    Raises LauncherError for whatever python-dotenv would skip, guess at or pass on; adds to `notes` what is
+    only doubtful.
+    """
+    text = _text(path, notes)
+    settings: list[Setting] = []
+    lines: dict[str, int] = {}
+    plain = _plain_lines(text)
+    for name, value, line in _any_lines(text, path) if plain is None else plain:
+        origin = f"{path}:{line}"
+        if not (name.isascii() and name.isidentifier()):
+            raise LauncherError(f"{origin}: {name!a} is no name for a variable; letters, digits and _ make one")
+        if name in lines:
+            raise LauncherError(f"{origin}: {name} already stands in line {lines[name]}; keep one of the two")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            raise LauncherError(f"{origin}: the value of {name} keeps its quotes; write one pair, or none")
+        lines[name] = line
+        settings.append(Setting(name, value, origin))
+    if not settings:
+        notes.append(f"{path} sets nothing")
+    return settings
+
+
+def _text(path: str, notes: list[str]) -> str:
+    try:
+        # A FIFO without a writer would block a plain open for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise LauncherError(f"{path}: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise LauncherError(f"{path}: not a file; a profile is a file of NAME=value lines")
+        if status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+            from launcher.report import writable
+
+            writable(path, status.st_mode, notes)
+        if status.st_size > MAX_BYTES:
+            raise LauncherError(f"{path}: {status.st_size} bytes; a profile has at most {MAX_BYTES}")
+        data = os.read(descriptor, MAX_BYTES)
+    except OSError as error:
+        raise LauncherError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if b"\0" in data:
+        line = data[: data.index(b"\0")].count(b"\n") + 1
+        raise LauncherError(f"{path}:{line}: a NUL byte; no variable can hold one")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise LauncherError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
+
+
+def _plain_lines(text: str) -> list[tuple[str, str, int]] | None:
+    """Name, value and line of every setting, or None if one line takes more than splitting at its `=`.
+
+    These lines mean the same to python-dotenv (a property test holds the two together), whose parser brings in
+    re and typing: as long again as the interpreter's own start.
+    """
+    if "\r" in text:
+        return None
+    found = []
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip(" \t")
+        if not line or line[0] == "#":
+            continue
+        name, equals, value = line.partition("=")
+        plain = value.isascii() and value.isprintable() and not any(c in value for c in _UNPLAIN)
+        if not (equals and plain and name.isascii() and name.isidentifier()):
+            return None
+        found.append((name, value, number))
+    return found
+
+
+def _any_lines(text: str, path: str) -> list[tuple[str, str, int]]:
+    """The same by python-dotenv's grammar: quotes, escapes, `export`, comments behind a value."""
+    import io
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+
+    # Only the parser: the package's own __init__ costs five times as much.
+    package = PathFinder.find_spec("dotenv", sys.path)
+    spec = package and PathFinder.find_spec("dotenv.parser", package.submodule_search_locations)
+    if not spec or not spec.loader:
+        raise LauncherError("python-dotenv is not installed; pip install python-dotenv")
+    parser = module_from_spec(spec)
+    spec.loader.exec_module(parser)
+
+    found = []
+    for binding in parser.parse_stream(io.StringIO(text, newline="")):
+        source: str = binding.original.string
+        # A binding begins with the blank lines before it.
+        blank = source[: len(source) - len(source.lstrip())].replace("\r\n", "\n").replace("\r", "\n")
+        line = binding.original.line + blank.count("\n")
+        if binding.error:
+            raise LauncherError(f"{path}:{line}: not a line NAME=value (a quote left open, words after a quote?)")
+        if binding.key is None:
+            continue
+        if binding.value is None:
+            raise LauncherError(f"{path}:{line}: no = behind {binding.key!a}; NAME= gives an empty value")
+        found.append((binding.key, binding.value, line))
+    return found
