@@ -1,0 +1,167 @@
+"""The commands' arguments. Nothing heavy is imported here: --help and a wrong option answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from app.errors import UsageError, WorkError
+from app.settings import COMPUTE_TYPES, DEVICES, one_of, positive, read_settings
+
+FORMATS = ("txt", "srt", "json")
+ENGINES = ("faster-whisper", "whisperx")
+VADS = ("silero", "pyannote")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, and exit code 2."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        return _transcribe(options)
+    except UsageError as error:
+        return _end(2, str(error))
+    except WorkError as error:
+        return _end(1, str(error))
+    except KeyboardInterrupt:
+        return _end(130, "interrupted; what is written stays")
+
+
+def _end(code: int, line: str) -> int:
+    print(f"run-app: {line}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="run-app", description="Speech to text under a machine profile.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_transcribe(commands)
+    return parser
+
+
+def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "transcribe",
+        help="write what is said in audio and video files",
+        description="Write what is said in audio and video files. With one input the transcript goes to stdout too.",
+        epilog="The defaults marked * come from the profile: run-app --profile NAME --print shows them. "
+        "Exit codes: 0 all done, 1 some files failed, 2 wrong usage, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="*", type=Path, metavar="INPUT", help="files FFmpeg can read, or folders of such")
+    add("--sample", action="store_true", help="a packaged telephone talk of 30 s, besides any INPUT")
+    add(
+        "-o",
+        "--output-dir",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where outputs go (default: here)",
+    )
+    add(
+        "-f",
+        "--format",
+        type=_formats,
+        default=FORMATS,
+        metavar="LIST",
+        help=f"of {','.join(FORMATS)} (default: all)",
+    )
+    add(
+        "--model",
+        metavar="MODEL",
+        help="tiny.en, base (packaged), a hub name as large-v3, or a model's folder *",
+    )
+    add("--asr", choices=ENGINES, default=ENGINES[0], help="recogniser (default: %(default)s)")
+    add(
+        "--vad",
+        choices=VADS,
+        help="speech detector (default: silero with faster-whisper, pyannote with whisperx)",
+    )
+    add("--language", metavar="CODE", help="as en, es, ja (default: detected)")
+    add("--device", type=_argument(one_of(DEVICES)), metavar="DEVICE", help=f"{', '.join(DEVICES)} *")
+    add(
+        "--compute-type",
+        type=_argument(one_of(COMPUTE_TYPES)),
+        metavar="TYPE",
+        help="as float16, int8; or auto *",
+    )
+    add("--batch-size", type=_argument(positive), metavar="N", help="chunks of 30 s decoded together *")
+    add(
+        "--threads",
+        type=_argument(positive),
+        metavar="N",
+        help="CPU threads (default: OMP_NUM_THREADS, or the cores)",
+    )
+    add("--offline", action="store_true", help="ask no network; models must be on this machine")
+
+
+def _argument(parse: Callable[[str], object]) -> Callable[[str], object]:
+    """For argparse, which shows only its own kind of error whole."""
+
+    def checked(text: str) -> object:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+    return checked
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"unknown format {name!r}, choose from {', '.join(FORMATS)}")
+    return names
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    _need("transcribe", "asr", "faster_whisper", "av", "rich", "psutil")
+    if options.asr == "whisperx" or options.vad == "pyannote":
+        _need("this engine or VAD", "app", "torch", "whisperx", "silero_vad")
+    from dataclasses import replace
+
+    from app.inputs import collect, sample
+    from app.transcribe import Request, transcribe
+
+    settings = read_settings(os.environ)
+    flags = {name: getattr(options, name) for name in ("model", "device", "compute_type", "batch_size", "threads")}
+    settings = replace(settings, **{name: value for name, value in flags.items() if value is not None})
+    arguments = [sample()] if options.sample else []
+    inputs, errors = collect([*arguments, *options.inputs])
+    if not inputs and not errors:
+        raise UsageError("nothing to transcribe: name a file or a folder, or try --sample")
+    for error in errors:
+        _end(1, str(error))
+    if not inputs:
+        return 1
+    vad = options.vad or ("pyannote" if options.asr == "whisperx" else "silero")
+    request = Request(
+        inputs,
+        options.output_dir,
+        options.format,
+        settings,
+        options.asr,
+        vad,
+        options.language,
+        options.offline,
+    )
+    return transcribe(request) or (1 if errors else 0)
+
+
+def _need(what: str, extra: str, *packages: str) -> None:
+    """Say in one line which extra to install, before anything is imported."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"{what} needs {', '.join(missing)}, not installed here: pip install 'run-app[{extra}]'")

@@ -1,0 +1,91 @@
+"""What the person sees while it works, on stderr: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+EVERY_S = 10.0
+"""Between two lines of progress in a log."""
+
+
+class Display:
+    """One step at a time, with its progress. Use as a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console: Console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar = _Bar(self.console) if self.console.is_terminal else None
+        self._step = ""
+        self._said_at = 0.0
+
+    def say(self, line: str, style: str | None = None) -> None:
+        """A line that stays."""
+        self.console.print(line, style=style, markup=False)
+
+    def step(self, step: str) -> None:
+        """What is being done now; a new step takes the place of the last."""
+        if step == self._step:
+            return
+        self._step, self._said_at = step, time.monotonic()
+        if self._bar:
+            self._bar.begin(step)
+        else:
+            self.say(step)
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        """How far the step has come, in `unit`."""
+        if self._bar:
+            self._bar.advance(done, total, unit)
+        elif time.monotonic() - self._said_at >= EVERY_S:
+            self._said_at = time.monotonic()
+            self.say(f"{self._step}: {done:,.0f} of {total:,.0f} {unit}")
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """No step is under way: the bar goes."""
+        self._step = ""
+        if self._bar:
+            self._bar.end()
+
+
+class _Bar:
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def begin(self, step: str) -> None:
+        self._progress.start()
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(step, total=None, state="")
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, state=f"{done:,.0f} of {total:,.0f} {unit}")
+
+    def end(self) -> None:
+        self._progress.stop()

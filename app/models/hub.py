@@ -1,0 +1,238 @@
+"""Models of a hub: looked up in its cache, downloaded into it when they are not there.
+
+huggingface_hub does the talking and owns the cache, with one exception: since it gives every download a file
+name of its own (2.x), it can't go on with one that was cut, and a model of 3 GB must. So the weights are
+fetched here, to where the cache keeps their content (`blobs/<sha256>`), and huggingface_hub finds them there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from app.models.folder import FILES, WEIGHTS, ModelError, describe_missing, missing_from, names_in
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import BlobLfsInfo
+
+CHUNK_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far one file is."""
+
+    action: Literal["downloading", "waiting for", "checking"]
+    """`waiting for`: another process downloads the same file; `checking`: its sha256 is computed."""
+    file: str
+    done_bytes: int
+    """Counts what an earlier, interrupted call left behind."""
+    total_bytes: int
+
+
+Report = Callable[[DownloadProgress], None]
+
+
+def cached(repository: str) -> Path | None:
+    """The complete snapshot of a repository in the hub's cache, or None. Makes no request."""
+    with _quiet():
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+        try:
+            folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=list(FILES)))
+        except LocalEntryNotFoundError:
+            return None
+        except HFValidationError as error:
+            raise ModelError(f"{repository!r} is no repository's name: {_one_line(error)}") from None
+    return None if missing_from(names_in(folder)) else folder
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids requests (HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def download(repository: str, report: Report | None) -> Path:
+    """Bring a repository's model into the cache, going on where an earlier call was cut; return its folder.
+
+    Raises ModelError. An interrupt passes through; what has arrived stays for the next call.
+    """
+    with _quiet():
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # requests', httpx's or httpx2's own error, by the version of huggingface_hub; not all are OSErrors.
+        transport_error = HfHubHTTPError.__bases__[0]
+        try:
+            return _download(repository, report)
+        except (OSError, ValueError, transport_error) as error:
+            raise ModelError(f"{repository}: {_explain(error)}") from None
+
+
+def _download(repository: str, report: Report | None) -> Path:
+    from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url, snapshot_download
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils import tqdm
+
+    class NoBar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+    info = HfApi().model_info(repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    if lacking := missing_from(files):
+        raise ModelError(f"{constants.ENDPOINT}/{repository}: {describe_missing(lacking, files)}")
+    # The weights come last: a snapshot that shows them is complete, whenever we may be killed.
+    small = [pattern for pattern in FILES if pattern != WEIGHTS]
+    snapshot_download(repository, allow_patterns=small, tqdm_class=NoBar)
+    if lfs := files[WEIGHTS].lfs:
+        storage = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model"))
+        url = hf_hub_url(repository, WEIGHTS, revision=info.sha)
+        _fetch(url, storage / "blobs" / lfs.sha256, lfs, report)
+    return Path(hf_hub_download(repository, WEIGHTS, tqdm_class=NoBar)).parent
+
+
+def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> None:
+    """Download a file of known size and sha256 to `blob`, which is there whole or not at all."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    if blob.exists():
+        return
+    meter = _Meter(report, lfs.size)
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    part = blob.with_name(f"{blob.name}.incomplete")
+    with part.open("a+b") as file:
+        while not _try_lock(file):
+            meter.show("waiting for", part.stat().st_size if part.exists() else lfs.size)
+            time.sleep(0.3)
+        if blob.exists():  # another process has just finished it
+            part.unlink(missing_ok=True)
+            return
+        here = file.seek(0, os.SEEK_END)
+        if here > lfs.size:
+            here = file.truncate(0)
+        free = shutil.disk_usage(blob.parent).free
+        if free < lfs.size - here:
+            raise OSError(errno.ENOSPC, f"{_size(lfs.size - here)} to come, {_size(free)} free", str(blob.parent))
+        meter.show("downloading", here)
+        # Read at each call. Its 10 MiB would be lost at each cut, and show as one step of the bar.
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        http_get(url, file, resume_size=here, headers=headers, expected_size=lfs.size, tqdm_class=meter)
+        file.flush()
+        os.fsync(file.fileno())
+        if _sha256(file, meter) != lfs.sha256:
+            file.truncate(0)
+            raise ModelError(f"{url}: what arrived has a wrong sha256 and was dropped; run the same again")
+        part.rename(blob)
+
+
+class _Meter:
+    """What huggingface_hub takes for a class of progress bars: called once, then updated."""
+
+    def __init__(self, report: Report | None, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0
+
+    def show(self, action: Literal["downloading", "waiting for", "checking"], done: int) -> None:
+        self._done = done
+        if self._report:
+            self._report(DownloadProgress(action, WEIGHTS, done, self._total))
+
+    def __call__(self, *, initial: int = 0, **_: object) -> _Meter:
+        self._done = initial
+        return self
+
+    def __enter__(self) -> _Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int) -> None:
+        self.show("downloading", self._done + count)
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sha256(file: BinaryIO, meter: _Meter) -> str:
+    digest = hashlib.sha256()
+    done = file.seek(0)
+    while chunk := file.read(16 * CHUNK_BYTES):
+        digest.update(chunk)
+        done += len(chunk)
+        meter.show("checking", done)
+    return digest.hexdigest()
+
+
+def _explain(error: BaseException) -> str:
+    """What went wrong and what would be right, from an error of the hub, the network or the disk."""
+    from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    hub = constants.ENDPOINT
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__:
+        return _explain(error.__cause__)
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        if isinstance(error, GatedRepoError):
+            return f"{hub} asks to accept this model's conditions there first; then set HF_TOKEN ({status})"
+        if status in (401, 403) and get_token():
+            return f"{hub} knows no such repository, or does not open it to this HF_TOKEN ({status})"
+        if status in (401, 403, 404):
+            return f"{hub} knows no such repository, or it is private: check the name, set HF_TOKEN ({status})"
+        return f"{hub} answers {status}; try again later, what has arrived is kept"
+    if isinstance(error, OSError) and error.filename is not None:
+        advice = "; make room, or let HF_HOME name another disk" if error.errno in _NO_ROOM else ""
+        return f"{error.filename}: {error.strerror}{advice}"
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return f"{constants.HF_HUB_CACHE}: {error.strerror}; make room, or let HF_HOME name another disk"
+    reason = _one_line(error)
+    return f"{hub} can't be reached or broke off ({reason}); run the same again, what has arrived is kept"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log lines and warnings of the hub would tear the caller's progress bar; its errors are ModelErrors."""
+    logger = logging.getLogger("huggingface_hub")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import huggingface_hub.utils  # noqa: F401 - sets the logger's level
+
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

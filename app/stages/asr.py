@@ -1,0 +1,111 @@
+"""What the two recognisers share: their options, their chunks, and the choice of a language."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.audio import SAMPLE_RATE
+from app.errors import UsageError
+from app.stages import Span, Work
+from app.stages.vad import LONGEST_SPAN_S
+from app.transcript import Segment, Transcript, split_at_sentences
+
+BEAM_SIZE = 5
+LANGUAGE_THRESHOLD = 0.5
+"""Below this probability another window of speech is asked for its language."""
+LANGUAGE_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class AsrOptions:
+    model: str
+    """Folder of a Whisper model in CTranslate2's layout."""
+    device: str
+    """`auto`, `cpu` or `cuda`."""
+    compute_type: str
+    """`auto` or one of CTranslate2's."""
+    batch_size: int
+    threads: int
+    language: str | None
+
+
+def merge_spans(spans: Iterable[Span], longest_s: float = LONGEST_SPAN_S) -> list[Span]:
+    """Join neighbouring speech, silences between included, into chunks that fill Whisper's 30 s window.
+
+    Silences stay in: cutting them out saves little, since every chunk is padded to 30 s, and costs true times.
+    """
+    chunks: list[Span] = []
+    for span in spans:
+        if chunks and span.end - chunks[-1].start <= longest_s:
+            chunks[-1] = Span(chunks[-1].start, span.end)
+        else:
+            chunks.append(span)
+    return chunks
+
+
+def choose_device(options: AsrOptions) -> tuple[str, str]:
+    """Device and compute type, `auto` resolved by what CTranslate2 finds. Raises UsageError if there is no such."""
+    import ctranslate2
+
+    cards = ctranslate2.get_cuda_device_count()
+    device = options.device if options.device != "auto" else "cuda" if cards else "cpu"
+    if device == "cuda" and not cards:
+        raise UsageError(
+            "device cuda is asked for, but CTranslate2 sees no CUDA card; "
+            "use --profile cpu, or --device cpu with a model that fits"
+        )
+    possible = ctranslate2.get_supported_compute_types(device)
+    compute_type = options.compute_type
+    if compute_type == "auto":
+        compute_type = "float16" if device == "cuda" and "float16" in possible else "int8"
+    if compute_type not in possible:
+        raise UsageError(
+            f"compute type {compute_type} is not possible on this {device}; it can do {', '.join(sorted(possible))}"
+        )
+    return device, compute_type
+
+
+def describe(options: AsrOptions, engine: str, device: str, compute_type: str) -> str:
+    threads = f", {options.threads} threads" if device == "cpu" else ""
+    return f"{engine} on {device}, {compute_type}{threads}, batch {options.batch_size}"
+
+
+def choose_language(model: Any, work: Work, chunks: list[Span], wanted: str | None) -> tuple[str, float]:
+    """Language and its probability: 1.0 where it is given or the model knows but one.
+
+    `model` is a faster_whisper.WhisperModel. It is asked about the speech alone: a recording that opens with
+    music or a minute of silence would else be decided by those.
+    """
+    if not model.model.is_multilingual:
+        if wanted not in (None, "en"):
+            raise UsageError(f"this model knows English only: --language {wanted} needs a multilingual one, as `base`")
+        return "en", 1.0
+    if wanted is not None:
+        if wanted not in model.supported_languages:
+            raise UsageError(f"unknown language {wanted!r}; give a code as {', '.join(model.supported_languages)}")
+        return wanted, 1.0
+    assert work.waveform is not None
+    guesses: list[tuple[str, float]] = []
+    for chunk in chunks[:LANGUAGE_WINDOWS]:
+        language, probability, _ = model.detect_language(audio=samples(work, chunk))
+        guesses.append((language, float(probability)))
+        if probability >= LANGUAGE_THRESHOLD:
+            break
+    return max(guesses, key=lambda guess: guess[1])
+
+
+def samples(work: Work, chunk: Span) -> Any:
+    """The chunk's part of the waveform: a view, not a copy."""
+    assert work.waveform is not None
+    return work.waveform[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)]
+
+
+def with_transcript(work: Work, segments: Iterable[Segment], language: str | None, probability: float | None) -> Work:
+    """The work with its transcript; no chunks of speech make a valid, empty one."""
+    pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
+    notes = work.notes if pieces else (*work.notes, "no speech was found")
+    transcript = Transcript(language, probability, round(work.duration, 3), pieces, notes)
+    return dataclasses.replace(work, transcript=transcript)

@@ -1,0 +1,202 @@
+"""The command `transcribe`: from recordings to transcripts, with the work itself done in a worker process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from app.display import Display
+from app.errors import UsageError, WorkError
+from app.inputs import Input, check_output_folder
+from app.messages import Failed, Finished, Job, Loaded, Progress, Result, Started
+from app.models import DownloadProgress, find_model
+from app.settings import Settings
+from app.store import state_folder, write_atomically
+from app.summary import Summary
+from app.supervisor import Worker
+from app.transcript import Transcript
+from app.writers import WRITERS
+
+KEPT_LOGS = 20
+"""Workers' logs that are worth a look; the oldest go first."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line, checked."""
+
+    inputs: Sequence[Input]
+    output_folder: Path
+    formats: tuple[str, ...]
+    settings: Settings
+    asr: str
+    vad: str
+    language: str | None
+    offline: bool
+
+
+@dataclass
+class _Run:
+    """One call of the command, under way."""
+
+    request: Request
+    display: Display
+    summary: Summary = field(default_factory=Summary)
+    written: int = 0
+    failed: int = 0
+
+
+def transcribe(request: Request) -> int:
+    """Do it; returns the exit code: 0 all done, 1 some files failed. Raises UsageError and WorkError."""
+    begin = time.monotonic()
+    _check_outputs(request)
+    with Display() as display:
+        run = _Run(request, display)
+        model = find_model(
+            request.settings.model,
+            offline=request.offline,
+            report=lambda progress: _show_download(display, progress),
+        )
+        display.say(f"model {model.name} ({model.origin}), vad {request.vad}, {_files(len(request.inputs))}")
+        pending = list(request.inputs)
+        while pending:
+            pending = _work(run, pending, model.path)
+    if run.written:
+        run.display.console.print(run.summary.table(time.monotonic() - begin))
+    if len(request.inputs) > 1:
+        display.say(f"{run.written} of {_files(len(request.inputs))} done, {run.failed} failed")
+    return 1 if run.failed else 0
+
+
+def _show_download(display: Display, progress: DownloadProgress) -> None:
+    display.step(f"{progress.action} {progress.file}")
+    display.advance(progress.done_bytes / 2**20, progress.total_bytes / 2**20, "MiB")
+
+
+def _files(count: int) -> str:
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
+def _check_outputs(request: Request) -> None:
+    check_output_folder(request.output_folder)
+    sources = {item.path.resolve() for item in request.inputs}
+    for item in request.inputs:
+        for path in item.outputs(request.output_folder, request.formats).values():
+            if path.resolve() in sources:
+                raise UsageError(f"{path}: this output would replace an input; choose another folder with -o")
+            if path.is_dir():
+                raise UsageError(f"{path}: this output is a folder already; choose another folder with -o")
+
+
+def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
+    """Give all pending inputs to one worker. Returns those it left undone when it died; the one it died on is lost."""
+    request, display, settings = run.request, run.display, run.request.settings
+    job = Job(
+        files=tuple(str(item.path) for item in pending),
+        model=str(model),
+        asr=request.asr,
+        vad=request.vad,
+        device=settings.device,
+        compute_type=settings.compute_type,
+        batch_size=settings.batch_size,
+        threads=settings.threads,
+        language=request.language,
+        resident=settings.resident,
+    )
+    left = dict(enumerate(pending))
+    current: int | None = None
+    display.step("starting the worker")
+    with _Log() as log, Worker(job, log.path) as worker:
+        for message in worker.messages():
+            run.summary.hear(message)
+            match message:
+                case Started(stage, file):
+                    worker.memory.phase(stage)
+                    current = file
+                    display.step(f"{stage}: loading" if file is None else f"{stage}: {pending[file].name}")
+                case Progress(done_s, total_s):
+                    display.advance(done_s, total_s, "s")
+                case Loaded(stage, what):
+                    display.say(f"{stage}: {what}")
+                case Finished():
+                    current = None
+                case Result(file, transcript):
+                    _write(run, left.pop(file), transcript)
+                case Failed(reason, file, bug):
+                    if bug:
+                        reason = f"{reason} (the traceback is in {log.keep()})"
+                    if file is None:
+                        raise WorkError(reason) if bug else UsageError(reason)
+                    run.failed += 1
+                    item = left.pop(file)
+                    display.say(f"{item.path}: {reason}" if bug else reason, "red")
+        run.summary.peaks(worker.memory.peaks)
+        death = worker.death()
+        if death is None:
+            return []
+        death = f"{death}; its log is {log.keep()}"
+    if current is None:
+        raise WorkError(death)
+    run.failed += 1
+    display.say(f"{left.pop(current).path}: {death}", "red")
+    return list(left.values())
+
+
+class _Log:
+    """The file a worker's libraries print to; gone at the end unless something in it is worth reading."""
+
+    def __init__(self) -> None:
+        folder = state_folder() / "logs"
+        folder.mkdir(exist_ok=True)
+        for old in sorted(folder.iterdir())[:-KEPT_LOGS]:
+            old.unlink(missing_ok=True)
+        self.path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        self._kept = False
+
+    def keep(self) -> Path:
+        self._kept = True
+        return self.path
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._kept:
+            self.path.unlink(missing_ok=True)
+
+
+def _write(run: _Run, item: Input, transcript: Transcript) -> None:
+    request = run.request
+    outputs = item.outputs(request.output_folder, request.formats)
+    try:
+        for form, path in outputs.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, WRITERS[form](transcript))
+    except OSError as error:
+        run.failed += 1
+        run.display.say(f"{error.filename}: can't be written ({error.strerror})", "red")
+        return
+    run.written += 1
+    run.display.end()
+    for note in transcript.notes:
+        run.display.say(f"{item.path}: {note}", "yellow")
+    if len(request.inputs) == 1:
+        _print(transcript)
+    run.display.say("wrote " + " ".join(str(path) for path in outputs.values()))
+
+
+def _print(transcript: Transcript) -> None:
+    """The transcript itself goes to stdout: read it, or pipe it on."""
+    try:
+        for segment in transcript.segments:
+            print(f"[{segment.start:7.2f} - {segment.end:7.2f}] {segment.text}")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass

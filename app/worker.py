@@ -1,0 +1,62 @@
+"""The child process that runs the stages: the only one that may abort, run out of memory or be killed.
+
+Started as `python -P -m app.worker MESSAGES LIFELINE` with two inherited pipe ends and the job on stdin.
+What libraries print goes to stdout and stderr, which the front has turned into a log file.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import fcntl
+import os
+import select
+import signal
+import sys
+import traceback
+
+from app import messages
+from app.errors import UsageError, in_a_line
+from app.messages import Failed, Message
+
+
+def die_with(lifeline: int) -> None:
+    """End at once when the other end of this pipe closes: when the front process is gone, however it went.
+
+    The kernel sends SIGIO, whose default is to end the process: it works while native code holds the
+    interpreter, which a watching thread does not, and whichever thread of the front started us, which
+    PR_SET_PDEATHSIG does not.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    if select.select([lifeline], [], [], 0)[0]:  # it had closed before the signal was asked for
+        raise SystemExit(1)
+
+
+def main() -> int:
+    channel, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    die_with(lifeline)
+    # Ctrl-C reaches the whole foreground group; the front decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    faulthandler.enable()
+    job = messages.decode_job(sys.stdin.readline())
+    from app import pipeline
+
+    with os.fdopen(channel, "w", encoding="utf-8") as out:
+
+        def tell(message: Message) -> None:
+            out.write(messages.encode(message))
+            out.flush()
+
+        try:
+            pipeline.run(job, tell)
+        except UsageError as error:
+            tell(Failed(str(error), None))
+        except Exception as error:
+            traceback.print_exc()
+            tell(Failed(in_a_line(error), None, bug=True))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
