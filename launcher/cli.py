@@ -1,40 +1,43 @@
-"""Arguments -> what was asked. The one place that prints and chooses exit codes.
-
-run-app [-p|--profile NAME[,NAME...]] [options] APP [ARGS...]
-run-app [-p|--profile NAME[,NAME...]] [options] -- COMMAND [ARGS...]
-"""
+"""Arguments -> what was asked. The one place that says what happened and chooses exit codes."""
 
 import os
 import sys
 
-from launcher import LauncherError, environment, execute, profiles
+from launcher import LauncherError, checks, environment, execute, profiles
+from launcher.profiles import Setting
+from launcher.target import Target
 
-VALUED = ("-p", "--profile", "--env-file", "--set", "--unset", "--keep")
+PREFIX = "run-app: "
+COMMANDS = ("profiles", "alias")
 FORMATS = ("table", "sh", "json")
 
 
 class Request:
     """What the command line asks for."""
 
-    __slots__ = ("app", "command", "env_files", "keep", "print", "profiles", "sets", "unset")
+    __slots__ = ("app", "command", "env_files", "form", "keep", "profiles", "sets", "unset")
 
     def __init__(self) -> None:
         self.profiles: list[str] = []
         self.env_files: list[str] = []
-        self.sets: list[profiles.Setting] = []
+        self.sets: list[Setting] = []
         self.unset: list[str] = []
         self.keep: list[str] = []
-        self.print = ""
+        self.form = ""
         self.app: list[str] = []
         self.command: list[str] = []
 
 
 def entry() -> int:
     """The console script. Returns only where no program was started."""
-    # Ctrl-C during the start ends it like any program, without a traceback.
     execute.let_interrupt()
+    words = sys.argv[1:]
     try:
-        return start(parse(sys.argv[1:]))
+        if words and words[0] in (*COMMANDS, "-h", "--help", "--version"):
+            from launcher import pages
+
+            return pages.page(words, dict(os.environ))
+        return start(parse(words))
     except LauncherError as error:
         say(str(error))
         return error.code
@@ -43,7 +46,7 @@ def entry() -> int:
 def say(message: str) -> None:
     """One line on stderr, whatever became of it: a closed stderr must not keep a program from starting."""
     try:
-        os.write(2, f"run-app: {message}\n".encode(errors="surrogateescape"))
+        os.write(2, f"{PREFIX}{message}\n".encode(errors="surrogateescape"))
     except OSError:
         pass
 
@@ -56,57 +59,131 @@ def parse(words: list[str]) -> Request:
         if word == "--":
             request.command = list(rest)
             if not request.command:
-                raise LauncherError("no COMMAND behind --")
-            break
-        if not word.startswith("-"):
+                raise LauncherError("no COMMAND behind --; run-app [options] -- COMMAND [ARGS...]")
+        elif not word.startswith("-"):
             request.app = [word, *rest]
-            break
-        flag, equals, value = word.partition("=")
-        if flag == "--print":
-            request.print = value if equals else "table"
-            if request.print not in FORMATS:
-                raise LauncherError(f"--print={value}: it is one of {', '.join(FORMATS)}")
-            continue
-        if flag not in VALUED:
-            raise LauncherError(f"{word}: no such option; run-app --help shows them all")
-        if not equals:
-            try:
-                value = next(rest)
-            except StopIteration:
-                raise LauncherError(f"{flag} needs a value") from None
-        if flag in ("-p", "--profile"):
-            request.profiles += value.split(",")
-        elif flag == "--env-file":
-            request.env_files.append(value)
+        else:
+            flag, equals, value = word.partition("=")
+            if flag == "--print":
+                request.form = value if equals else "table"
+                if request.form not in FORMATS:
+                    raise LauncherError(f"{word}: it is one of {', '.join(FORMATS)}")
+            elif flag in OPTIONS:
+                given = value if equals else next(rest, None)
+                if given is None:
+                    raise LauncherError(f"{flag} needs a value: {flag} {OPTIONS[flag]}")
+                _take(request, flag, given)
+            else:
+                raise LauncherError(f"{word}: no such option; run-app --help shows them all")
+    for name in request.unset:
+        if name in request.keep or any(name == setting.name for setting in request.sets):
+            raise LauncherError(f"--unset {name} contradicts --set or --keep {name}; keep one of them")
     return request
+
+
+OPTIONS = {
+    "-p": "NAME[,NAME...]",
+    "--profile": "NAME[,NAME...]",
+    "--env-file": "FILE",
+    "--set": "NAME=VALUE",
+    "--unset": "NAME",
+    "--keep": "NAME",
+}
+
+
+def _take(request: Request, flag: str, given: str) -> None:
+    if flag in ("-p", "--profile"):
+        request.profiles += given.split(",")
+        return
+    if flag == "--env-file":
+        request.env_files.append(given)
+        return
+    name, equals, value = given.partition("=")
+    if not profiles.is_name(name) or (equals == "=") != (flag == "--set"):
+        raise LauncherError(f"{flag} {name}: it is {flag} {OPTIONS[flag]}, with a name of letters, digits and _")
+    if flag == "--set":
+        checks.check_name(name, "--set")
+        request.sets.append(Setting(name, value, "--set"))
+    else:
+        (request.unset if flag == "--unset" else request.keep).append(name)
 
 
 def start(request: Request) -> int:
     """Make the plan; print it, or become the program."""
-    inherited = dict(os.environ)
-    if not (request.app or request.command or request.print):
-        raise LauncherError("nothing to start; run-app [--profile NAME] APP, or run-app -- COMMAND (see --help)")
+    if not (request.app or request.command or request.form):
+        raise LauncherError("nothing to start: run-app [options] APP, or run-app [options] -- COMMAND (see --help)")
+    inherited = execute.inherited()
     notes: list[str] = []
-    names = request.profiles
-    settings: list[profiles.Setting] = []
-    for name in names if names[:1] == ["base"] else ["base", *names]:
-        settings += profiles.read(profiles.find(name, inherited), notes)
-    plan = environment.merge(settings, inherited, site_packages=lambda: site_packages(request, inherited))
+    target = Target(request.command, inherited)
+    names, settings = layers(request, inherited, notes)
+    plan = environment.merge(
+        settings,
+        inherited,
+        keep=request.keep,
+        unset=request.unset,
+        check=lambda setting, value: checks.check(setting, value, target, notes),
+        site_packages=target.site_packages,
+    )
     plan.environment["RUN_APP_PROFILE"] = ",".join(names)
     plan.environment["RUN_APP_SETTINGS"] = ",".join(plan.entries)
+    notes += changes(plan, inherited, request.keep)
+    notes += checks.doubts(plan.environment, dict(plan.entries), target)
     for note in notes:
         say(note)
     argv = request.command or [sys.executable, "-P", "-m", "app", *request.app]
-    if request.print:
+    if request.form:
         from launcher.report import show
 
-        return show(request.print, plan, names, argv if request.app or request.command else [])
+        return show(request.form, plan, names, argv if request.app or request.command else [])
     file = execute.search(request.command[0], plan.environment) if request.command else sys.executable
     return execute.become(file, argv, plan.environment)
 
 
-def site_packages(request: Request, inherited: dict[str, str]) -> str:
-    """Where the target's Python packages lie, looked up only when a profile asks for ${SITE_PACKAGES}."""
-    from launcher.target import site_packages
+def layers(request: Request, inherited: dict[str, str], notes: list[str]) -> tuple[list[str], list[Setting]]:
+    """The profiles' names, and every setting in rising precedence: base, profiles, local.env, --env-file, --set."""
+    # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
+    asked = request.profiles or inherited.get("RUN_APP_PROFILE", "auto").split(",")
+    names: list[str] = []
+    settings = profiles.read(profiles.find("base", inherited), notes)
+    for name in asked:
+        if name == "auto":
+            from launcher import hardware
 
-    return site_packages(request.command, inherited)
+            picked, extra, reason = hardware.choose(inherited)
+            notes.append(f"auto picked {','.join(picked)}: {reason}")
+        else:
+            picked, extra = [name], []
+        for each in picked:
+            path = profiles.find(each, inherited)
+            names.append(path if "/" in each else each)
+            if each != "base":
+                settings += profiles.read(path, notes)
+        settings += extra
+    local = f"{profiles.config_folder(inherited)}/local.env"
+    for path in [local, *request.env_files] if os.path.lexists(local) else request.env_files:
+        settings += profiles.read(os.path.abspath(path), notes)
+    return names, settings + request.sets
+
+
+def changes(plan: environment.Plan, inherited: dict[str, str], keep: list[str]) -> list[str]:
+    """What the user may not expect: names only, never values."""
+    notes = []
+    outer = inherited.get("RUN_APP_PROFILE")
+    theirs: list[str] = []
+    if outer is not None and outer != plan.environment["RUN_APP_PROFILE"]:
+        theirs = inherited.get("RUN_APP_SETTINGS", "").split(",")
+        notes.append(f"inside profile {outer}, now {plan.environment['RUN_APP_PROFILE']}; what only {outer} sets stays")
+    replaced = [
+        entry.name
+        for entry in plan.entries.values()
+        if entry.name not in theirs
+        and entry.name not in environment.LISTS
+        and not entry.origin.startswith("--")
+        and inherited.get(entry.name, entry.value) != entry.value
+    ]
+    if replaced:
+        notes.append(f"replaces inherited {', '.join(replaced)}; --keep NAME lets the inherited one stand")
+    idle = [name for name in keep if name not in plan.kept]
+    if idle:
+        notes.append(f"--keep {' '.join(idle)} changes nothing: not inherited, or set by no profile")
+    return notes

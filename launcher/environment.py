@@ -1,7 +1,7 @@
 """Settings and the inherited environment -> the new environment and, for each name, who won over whom. Pure."""
 
 from launcher import LauncherError
-from launcher.profiles import Setting
+from launcher.profiles import Setting, is_name
 
 # Lists of the loader: put in front of what is there, instead of replacing it.
 LISTS = ("LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -93,7 +93,7 @@ def expand(setting: Setting, environment: dict[str, str], site_packages: "Callab
     while mark:
         inside, closed, rest = rest.partition("}")
         name, has_default, default = inside.partition(":-")
-        if not closed or "${" in default or not (name.isascii() and name.isidentifier()):
+        if not closed or "${" in default or not is_name(name):
             raise LauncherError(
                 f"{setting.origin}: {setting.name} has a ${{ that cannot be expanded; "
                 "only ${NAME} and ${NAME:-default} can"

@@ -19,6 +19,22 @@ def let_interrupt() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def inherited() -> dict[str, str]:
+    """The environment as it was handed over.
+
+    In the C locale Python adds an LC_CTYPE of its own (PEP 538), which the program would otherwise inherit.
+    """
+    environment = dict(os.environ)
+    if environment.get("LC_CTYPE", "").upper().replace("-", "") in ("C.UTF8", "UTF8"):
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                if not any(word.startswith(b"LC_CTYPE=") for word in file.read().split(b"\0")):
+                    del environment["LC_CTYPE"]
+        except OSError:
+            pass
+    return environment
+
+
 def search(command: str, environment: dict[str, str]) -> str:
     """The file that `command` names, by the PATH the program itself will see."""
     if "/" in command:

@@ -26,6 +26,11 @@ class Setting:
         self.origin = origin
 
 
+def is_name(word: str) -> bool:
+    """Whether a shell could export it: ASCII letters, digits and _, no digit first."""
+    return word.isascii() and word.isidentifier()
+
+
 def config_folder(inherited: dict[str, str]) -> str:
     """The user's own folder; a relative XDG_CONFIG_HOME is ignored, as its specification asks."""
     root = inherited.get("XDG_CONFIG_HOME", "")
@@ -76,12 +81,16 @@ def read(path: str, notes: list[str]) -> list[Setting]:
     plain = _plain_lines(text)
     for name, value, line in _any_lines(text, path) if plain is None else plain:
         origin = f"{path}:{line}"
-        if not (name.isascii() and name.isidentifier()):
+        if not is_name(name):
             raise LauncherError(f"{origin}: {name!a} is no name for a variable; letters, digits and _ make one")
         if name in lines:
             raise LauncherError(f"{origin}: {name} already stands in line {lines[name]}; keep one of the two")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             raise LauncherError(f"{origin}: the value of {name} keeps its quotes; write one pair, or none")
+        if value.count("$") > value.count("${"):
+            from launcher.report import literal_dollar
+
+            literal_dollar(origin, name, value, notes)
         lines[name] = line
         settings.append(Setting(name, value, origin))
     if not settings:
@@ -135,7 +144,7 @@ def _plain_lines(text: str) -> list[tuple[str, str, int]] | None:
             continue
         name, equals, value = line.partition("=")
         plain = value.isascii() and value.isprintable() and not any(c in value for c in _UNPLAIN)
-        if not (equals and plain and name.isascii() and name.isidentifier()):
+        if not (equals and plain and is_name(name)):
             return None
         found.append((name, value, number))
     return found
@@ -166,6 +175,7 @@ def _any_lines(text: str, path: str) -> list[tuple[str, str, int]]:
         if binding.key is None:
             continue
         if binding.value is None:
-            raise LauncherError(f"{path}:{line}: no = behind {binding.key!a}; NAME= gives an empty value")
+            # Not quoted here: a secret pasted alone on its line has no name that says so.
+            raise LauncherError(f"{path}:{line}: no = in this line; NAME= gives an empty value")
         found.append((binding.key, binding.value, line))
     return found

@@ -9,6 +9,7 @@ from launcher import LauncherError
 from launcher.environment import Plan
 
 SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+HIDDEN = "***"
 
 
 def is_secret(name: str) -> bool:
@@ -64,21 +65,95 @@ def exec_failure(error: OSError, file: str, argv: list[str], environment: dict[s
     return f"{file}: {error.strerror}"
 
 
+def literal_dollar(origin: str, name: str, value: str, notes: list[str]) -> None:
+    """Say that $NAME without braces stays as it is; quote nothing of a secret, which may well hold a dollar."""
+    import re
+
+    found = re.search(r"\$([A-Za-z_]\w*)", value)
+    if found and not is_secret(name):
+        notes.append(f"{origin}: ${found[1]} in {name} is taken literally; ${{{found[1]}}} is expanded")
+
+
+class Mask:
+    """Hides the values of secrets, wherever they turn up."""
+
+    def __init__(self, plan: Plan) -> None:
+        known = [value for name, value in plan.environment.items() if is_secret(name)]
+        # A secret of a letter or two would blank out half the page and hide nothing.
+        self.secrets = sorted((value for value in known if len(value) > 5), key=len, reverse=True)
+
+    def __call__(self, name: str, value: str) -> str:
+        if is_secret(name):
+            return HIDDEN
+        for secret in self.secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+
+
+def write(text: str) -> None:
+    """Text on stdout; `run-app --print | head` ends as quietly as any other program."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if sys.stdout is None:
+        raise LauncherError("stdout is closed; there is nowhere to print to", 1)
+    try:
+        sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python flushes once more at its exit, and would report the same fault in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise LauncherError(f"stdout: {error.strerror}", 1) from None
+
+
 def show(form: str, plan: Plan, names: list[str], argv: list[str]) -> int:
     """Print the plan on stdout and start nothing."""
-    # `run-app --print | head` ends as quietly as any other program.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    rows = [
-        (entry.name, "***" if is_secret(entry.name) else entry.value, entry.origin) for entry in plan.entries.values()
-    ]
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)] if rows else [0, 0]
-    lines = [f"profiles  {', '.join(names) or 'base'}"]
-    if argv:
-        import shlex
-
-        lines.append(f"starts    {shlex.join(argv)}")
-    lines.append("")
-    lines += [f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}" for name, value, origin in rows]
-    sys.stdout.buffer.write(("\n".join(lines) + "\n").encode(errors="surrogateescape"))
-    sys.stdout.flush()
+    mask = Mask(plan)
+    write({"table": _table, "sh": _sh, "json": _json}[form](plan, names, [mask("", word) for word in argv], mask))
     return 0
+
+
+def _table(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
+    import shlex
+
+    lines = [f"profiles  {', '.join(names)}"]
+    lines += [f"starts    {shlex.join(argv)}"] if argv else []
+    lines += [f"kept      {', '.join(plan.kept)}"] if plan.kept else []
+    lines += [f"unset     {', '.join(plan.unset)}"] if plan.unset else []
+    names_width = max((len(name) for name in plan.entries), default=0)
+    # One long list must not push every origin out of sight.
+    values_width = min(24, max((len(entry.value) for entry in plan.entries.values()), default=0))
+    lines.append("")
+    for entry in plan.entries.values():
+        shown = mask(entry.name, entry.value)
+        lines.append(f"{entry.name:{names_width}}  {shown:{values_width}}  {entry.origin}")
+        for origin, value in reversed(entry.replaced):
+            lines.append(f"{'':{names_width}}  instead of {mask(entry.name, value)!r} from {origin}")
+    return "\n".join([*lines, ""])
+
+
+def _sh(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
+    import shlex
+
+    lines = [f"unset {name};" for name in plan.unset]
+    for name in (*plan.entries, "RUN_APP_PROFILE", "RUN_APP_SETTINGS"):
+        value = plan.environment[name]
+        if mask(name, value) == value:
+            lines.append(f"export {name}={shlex.quote(value)};")
+        else:
+            print(f"run-app: {name} is secret and not printed; export it yourself", file=sys.stderr)
+    return "\n".join([*lines, ""])
+
+
+def _json(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
+    import json
+
+    settings = [
+        {
+            "name": entry.name,
+            "value": mask(entry.name, entry.value),
+            "origin": entry.origin,
+            "replaced": [{"origin": o, "value": mask(entry.name, value)} for o, value in reversed(entry.replaced)],
+        }
+        for entry in plan.entries.values()
+    ]
+    shown = {"argv": argv, "profiles": names, "settings": settings, "kept": plan.kept, "unset": plan.unset}
+    return json.dumps(shown, indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""The interpreter a command will run under, found without running it: its packages' folder and its torch."""
+"""What will run: the folder of its packages and its version of torch, found without running it."""
 
 import os
 import sys
@@ -6,39 +6,67 @@ import sys
 from launcher import LauncherError, execute
 
 
-def site_packages(command: list[str], inherited: dict[str, str]) -> str:
-    """The folder of the packages that `command` will import; this interpreter's own where it is no Python program."""
-    python = _interpreter(command, inherited) if command else ""
-    prefix = os.path.dirname(os.path.dirname(python))
-    if python and prefix != sys.prefix:
-        # python3 -> python3.11 names the version where a prefix such as /usr holds several.
-        version = os.path.basename(os.path.realpath(python))
-        folders = [f"{prefix}/lib/{version}/site-packages"]
+class Target:
+    """A command (empty: an app of ours), looked at only where a profile asks."""
+
+    __slots__ = ("command", "inherited", "known_site_packages")
+
+    def __init__(self, command: list[str], inherited: dict[str, str]) -> None:
+        self.command = command
+        self.inherited = inherited
+        self.known_site_packages = ""
+
+    def site_packages(self) -> str:
+        """The folder of the packages the program will import; this interpreter's own where it is no Python program."""
+        if not self.known_site_packages:
+            python = _interpreter(self.command[0], self.inherited) if self.command else ""
+            self.known_site_packages = _packages_of(python) or _own_packages()
+        return self.known_site_packages
+
+    def torch(self) -> tuple[int, int] | None:
+        """The version of torch an app will import; None where it is not known, or not installed."""
+        if self.command:
+            return None
         try:
-            folders += [f"{prefix}/lib/{name}/site-packages" for name in sorted(os.listdir(f"{prefix}/lib"))]
-        except OSError:
-            pass
-        for folder in folders:
-            if os.path.isdir(folder):
-                return folder
+            with open(f"{self.site_packages()}/torch/version.py", encoding="utf-8") as file:
+                version = file.read().partition("__version__ = '")[2].split(".")
+            return int(version[0]), int(version[1])
+        except (OSError, ValueError, IndexError):
+            return None
+
+
+def _own_packages() -> str:
     own = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
-    with_nvidia = [path for path in own if os.path.isdir(f"{path}/nvidia")]
     if not own:
-        raise LauncherError("${SITE_PACKAGES}: this interpreter has no site-packages folder")
-    return (with_nvidia or own)[0]
+        raise LauncherError(f"${{SITE_PACKAGES}}: {sys.executable} has no site-packages folder")
+    return next((path for path in own if os.path.isdir(f"{path}/nvidia")), own[0])
 
 
-def _interpreter(command: list[str], inherited: dict[str, str]) -> str:
-    """The python that `command` is or that its #! line names; empty if neither."""
+def _packages_of(python: str) -> str:
+    prefix = os.path.dirname(os.path.dirname(python))
+    if not python or prefix == sys.prefix:
+        return ""
+    # python3 -> python3.11 names the version where a prefix such as /usr holds several.
+    names = [os.path.basename(os.path.realpath(python))]
     try:
-        file = execute.search(command[0], inherited)
+        names += sorted(os.listdir(f"{prefix}/lib"))
+    except OSError:
+        pass
+    folders = [f"{prefix}/lib/{name}/site-packages" for name in names if name.startswith("python")]
+    return next((folder for folder in folders if os.path.isdir(folder)), "")
+
+
+def _interpreter(command: str, inherited: dict[str, str]) -> str:
+    """The python that `command` is, or that its #! line names; empty if neither."""
+    try:
+        file = execute.search(command, inherited)
         if os.path.basename(file).startswith("python"):
             return os.path.abspath(file)
         with open(file, "rb") as script:
-            first = script.readline(4096)
+            first = os.fsdecode(script.readline(4096))
     except (OSError, LauncherError):
         return ""
-    words = os.fsdecode(first[2:]).split() if first.startswith(b"#!") else []
-    if words and os.path.basename(words[0]) == "env" and words[-1].startswith("python"):
-        return _interpreter(words[-1:], inherited)
+    words = first[2:].split() if first.startswith("#!") else []
+    if len(words) > 1 and os.path.basename(words[0]) == "env":
+        return _interpreter(words[-1], inherited) if words[-1].startswith("python") else ""
     return words[0] if words and os.path.basename(words[0]).startswith("python") else ""

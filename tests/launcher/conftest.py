@@ -2,17 +2,11 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = sys.executable
-# As the console script starts it: the current directory is not on sys.path.
-RUN_APP = [PYTHON, "-P", "-m", "launcher"]
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from launching import PYTHON, RUN_APP, Run
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""Which values are possible, as data. A value that no reader of its variable could use ends the start.
+
+What every start needs stands here; the allocator's string has its own module, read when one is set.
+"""
+
+import os
+
+from launcher import LauncherError
+from launcher.environment import LISTS
+from launcher.profiles import Setting
+from launcher.target import Target
+
+# What the launcher itself exports.
+OWN = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
+# These run code of the setter's choosing in every interpreter or shell that sees them: too much for a line in a file.
+HIJACKS = frozenset(
+    "BASH_ENV ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PYTHONHOME PYTHONSTARTUP PYTHONPATH PYTHONINSPECT "
+    "PERL5OPT PERL5LIB RUBYOPT NODE_OPTIONS LD_AUDIT GCONV_PATH".split()
+)
+ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+
+INTEGERS = {
+    "MALLOC_ARENA_MAX": (1, 1 << 31),
+    "MALLOC_ARENA_TEST": (1, 1 << 31),
+    "MALLOC_TRIM_THRESHOLD_": (0, 1 << 62),
+    "MALLOC_TOP_PAD_": (0, 1 << 62),
+    # Of more than half its largest heap glibc takes no notice (malloc.c, do_set_mmap_threshold).
+    "MALLOC_MMAP_THRESHOLD_": (0, 32 << 20),
+    "MALLOC_MMAP_MAX_": (0, 1 << 31),
+    "MALLOC_PERTURB_": (0, 255),
+    "CUDA_LAUNCH_BLOCKING": (0, 1),
+    "CUDA_CACHE_DISABLE": (0, 1),
+    "CUDA_CACHE_MAXSIZE": (0, 4 << 30),
+    "CUDA_DISABLE_PTX_JIT": (0, 1),
+    "CUDA_DEVICE_MAX_CONNECTIONS": (1, 32),
+    "OMP_NUM_THREADS": (1, 4096),
+    "MKL_NUM_THREADS": (1, 4096),
+    "OPENBLAS_NUM_THREADS": (1, 4096),
+    "GRADIO_SERVER_PORT": (1, 65535),
+    "RUN_APP_BATCH_SIZE": (1, 1024),
+    "RUN_APP_SPLIT_MB": (21, 1 << 20),
+}
+WORDS = {
+    "RUN_APP_DEVICE": ("auto", "cpu", "cuda"),
+    "RUN_APP_RESIDENT": ("True", "False"),
+    "RUN_APP_COMPUTE_TYPE": (
+        *("default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
+        *("int16", "float16", "bfloat16", "float32"),
+    ),
+    "TOKENIZERS_PARALLELISM": ("true", "false"),
+    "GRADIO_ANALYTICS_ENABLED": ("True", "False"),
+    "CUDA_DEVICE_ORDER": ("PCI_BUS_ID", "FASTEST_FIRST"),
+    "CUDA_MODULE_LOADING": ("LAZY", "EAGER", "DEFAULT"),
+    "CT2_CUDA_ALLOCATOR": ("cub_caching", "cuda_malloc_async"),
+    "OMP_WAIT_POLICY": ("PASSIVE", "ACTIVE", "passive", "active"),
+}
+
+
+def check(setting: Setting, value: str, target: Target, notes: list[str]) -> str | None:
+    """The value as it will be exported; None if nothing of it is left. Raises LauncherError for an impossible one."""
+    name, origin = setting.name, setting.origin
+    check_name(name, origin)
+    if name in LISTS:
+        return _existing(name, value, origin, target, notes)
+    if fault := wrong(name, value, target):
+        raise LauncherError(f"{origin}: {fault}")
+    if name == "OMP_NUM_THREADS" and value.isdigit() and not origin.startswith("--"):
+        cores = len(os.sched_getaffinity(0))
+        if int(value) > cores:
+            # Within a start that has said so, once is enough.
+            if target.inherited.get(name) != str(cores):
+                notes.append(f"{origin}: OMP_NUM_THREADS={value} lowered to this machine's {cores} cores")
+            return str(cores)
+    return value
+
+
+def check_name(name: str, origin: str) -> None:
+    """Raise LauncherError for a name that may not be set, or that only looks like one a library reads."""
+    if name in OWN:
+        raise LauncherError(f"{origin}: {name} is what run-app itself reports; it cannot be set")
+    if name in HIJACKS and not origin.startswith("--"):
+        raise LauncherError(f"{origin}: {name} runs code in every program it reaches; if you mean it, --set {name}=...")
+    for right in (f"{name}_", name.rstrip("_")):
+        if right != name and right in INTEGERS:
+            raise LauncherError(f"{origin}: nothing reads {name}; did you mean {right}?")
+
+
+def wrong(name: str, value: str, target: Target) -> str:
+    """What is wrong with a value, and what would be right; empty if it is possible."""
+    if name in INTEGERS:
+        low, high = INTEGERS[name]
+        # OpenMP takes a list, one number for each level of nesting.
+        for number in value.split(",") if name == "OMP_NUM_THREADS" else [value]:
+            if not (number.isascii() and number.isdigit() and len(number) < 20 and low <= int(number) <= high):
+                return f"{name}={value}: it is an integer from {low} to {high}"
+    elif name in WORDS and value not in WORDS[name]:
+        return f"{name}={value}: it is one of {', '.join(WORDS[name])}"
+    elif name in ALLOCATORS:
+        from launcher.allocator import wrong_option
+
+        return wrong_option(name, value, target.torch())
+    return ""
+
+
+def _existing(name: str, value: str, origin: str, target: Target, notes: list[str]) -> str | None:
+    """The entries of a loader's list that exist; only one under ${SITE_PACKAGES} may be missing."""
+    preload = name == "LD_PRELOAD"
+    entries, absent = [], []
+    for entry in (value.replace(" ", ":") if preload else value).split(":"):
+        if not entry:
+            continue
+        if preload and "/" not in entry:
+            entries.append(entry)
+        elif not entry.startswith("/"):
+            raise LauncherError(f"{origin}: {name} holds {entry}, which is not an absolute path")
+        elif os.path.isfile(entry) if preload else os.path.isdir(entry):
+            entries.append(entry)
+        elif target.known_site_packages and entry.startswith(f"{target.known_site_packages}/"):
+            absent.append(entry)
+        else:
+            raise LauncherError(
+                f"{origin}: {name} holds {entry}, and there is no such {'file' if preload else 'folder'}"
+            )
+    if absent:
+        notes.append(f"{origin}: not installed, so left out of {name}: {', '.join(absent)}")
+    return ":".join(entries) if entries else None
+
+
+def doubts(environment: dict[str, str], checked: "dict[str, object]", target: Target) -> list[str]:
+    """Known harm in the final environment, what ~/.bashrc exported included; `checked` names are possible."""
+    said = []
+    for name in (*INTEGERS, *WORDS, *ALLOCATORS):
+        if name in environment and name not in checked and (fault := wrong(name, environment[name], target)):
+            said.append(f"inherited {fault}")
+    if "MALLOC_TRIM_THRESHOLD_" in environment and "MALLOC_MMAP_THRESHOLD_" not in environment:
+        said.append(
+            "MALLOC_TRIM_THRESHOLD_ without MALLOC_MMAP_THRESHOLD_ makes large CPU arrays several times slower; "
+            "set both, or neither"
+        )
+    if "glibc.malloc" in environment.get("GLIBC_TUNABLES", "") and any(n.startswith("MALLOC_") for n in environment):
+        said.append("GLIBC_TUNABLES and MALLOC_* are both set; glibc prefers the first; keep one of them")
+    if environment.get("CUDA_LAUNCH_BLOCKING") == "1":
+        said.append("CUDA_LAUNCH_BLOCKING=1 makes every kernel wait for the last; unset it unless you debug one")
+    if environment.get("CUDA_DISABLE_PTX_JIT") == "1":
+        said.append("CUDA_DISABLE_PTX_JIT=1 keeps CTranslate2 off a card newer than its build; unset it")
+    for name in LISTS:
+        if name not in checked and "" in environment.get(name, "-").split(":"):
+            said.append(f"inherited {name} has an empty entry, so the loader searches the current directory; remove it")
+    if any(name in environment for name in ALLOCATORS):
+        from launcher import allocator
+
+        said += allocator.doubts(environment, target.torch())
+    return said

@@ -1,0 +1,100 @@
+"""What run-app says about itself: --help, --version, `profiles` and `alias`."""
+
+import os
+import shlex
+import sys
+
+from launcher import LauncherError, hardware, profiles
+from launcher.report import known_profiles, write
+
+HELP = """\
+run-app [OPTIONS] APP [ARGS...]            start an app of ours under a machine profile: run-app transcribe a.mp3
+run-app [OPTIONS] -- COMMAND [ARGS...]     start any program: run-app -p gpu48 -- python train.py
+run-app profiles                           which profiles there are, and which one `auto` picks here and why
+run-app alias [bash|zsh]                   aliases and completion, for ~/.bashrc or ~/.zshrc
+
+  -p, --profile NAME[,NAME...]  profiles, later ones win; a name with a slash is a file; the default is auto
+      --env-file FILE           one more file of NAME=value lines
+      --set NAME=VALUE          one variable, taken verbatim
+      --unset NAME              the program will not see NAME
+      --keep NAME               an inherited NAME stands, whatever a profile says
+      --print[=table|sh|json]   show the plan, where each value comes from and what it replaced; start nothing
+  -h, --help; --version
+
+Precedence: --set > --env-file > local.env > profiles, later ones first > base > inherited.
+LD_LIBRARY_PATH and LD_PRELOAD are put in front of what is there. Profiles are looked for in
+{config}/env, $RUN_APP_ENV_DIR and {shipped}; local.env in {config}.
+A profile holds NAME=value lines in python-dotenv's grammar, with ${{NAME}}, ${{NAME:-default}}, ${{SITE_PACKAGES}}.
+
+Exit codes: 2 usage or profile, 126 not executable, 127 not found; otherwise the program's own.
+"""
+
+
+def page(words: list[str], inherited: dict[str, str]) -> int:
+    """Answer one of the words that start no program."""
+    name, rest = words[0], words[1:]
+    if name in ("-h", "--help"):
+        config = profiles.config_folder(inherited).replace(os.path.expanduser("~"), "~", 1)
+        write(HELP.format(config=config, shipped=profiles.shipped_folder()))
+    elif name == "--version":
+        from importlib.metadata import version
+
+        write(f"run-app {version('run-app')}\n")
+    elif name == "alias":
+        shell = rest[0] if rest else os.path.basename(inherited.get("SHELL", "bash"))
+        if len(rest) > 1 or shell not in ("bash", "zsh"):
+            raise LauncherError(f"alias {' '.join(rest) or shell}: it is run-app alias bash, or run-app alias zsh")
+        write(_alias(shell, list(known_profiles(profiles.folders(inherited)))))
+    elif rest:
+        raise LauncherError(f"profiles {' '.join(rest)}: it takes no arguments")
+    else:
+        write(_profiles(inherited))
+    return 0
+
+
+def _profiles(inherited: dict[str, str]) -> str:
+    known = known_profiles(profiles.folders(inherited))
+    picked, _, reason = hardware.choose(inherited)
+    lines = [f"{name:{max(map(len, known))}}  {path}" for name, path in known.items()]
+    return "\n".join([*lines, "", f"auto picks {','.join(picked)}: {reason}", ""])
+
+
+COMPLETION = r"""
+_run_app() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} i
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            --) if ((i == COMP_CWORD - 1)); then COMPREPLY=($(compgen -c -- "$word")); return; fi
+                COMPREPLY=($(compgen -f -- "$word")); return ;;
+            -p|--profile|--env-file|--set|--unset|--keep) ((i++)) ;;
+            -*|=) ;;
+            *) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        esac
+    done
+    case $before in
+        -p|--profile) COMPREPLY=($(compgen -W "auto PROFILES" -- "${word##*,}"))
+            [[ $word == *,* ]] && COMPREPLY=("${COMPREPLY[@]/#/${word%,*},}") ;;
+        --env-file) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --unset|--keep) COMPREPLY=($(compgen -e -- "$word")) ;;
+        --set) COMPREPLY=($(compgen -e -S = -- "$word")) ;;
+        alias) COMPREPLY=($(compgen -W "bash zsh" -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "APPS profiles alias -- --profile --env-file --set --unset --keep --print --print=sh
+            --print=json --help --version" -- "$word")) ;;
+    esac
+}
+"""
+APPS = "transcribe gradio emilia verify monitor"
+
+
+def _alias(shell: str, names: list[str]) -> str:
+    script = os.path.join(os.path.dirname(sys.executable), "run-app")
+    command = shlex.quote(script) if os.path.isfile(script) else f"{shlex.quote(sys.executable)} -P -m launcher"
+    kind = "~/.zshrc" if shell == "zsh" else "~/.bashrc"
+    lines = [f"# For {kind}: run-app, and run-NAME for each profile."]
+    if shell == "zsh":
+        lines.append("autoload -Uz compinit bashcompinit && compinit && bashcompinit")
+    aliases = {"run-app": command} | {f"run-{name}": f"{command} --profile {name}" for name in names if name != "base"}
+    lines += [f"alias {alias}={shlex.quote(words)}" for alias, words in aliases.items()]
+    lines.append(COMPLETION.replace("PROFILES", " ".join(names)).replace("APPS", APPS).strip("\n"))
+    return "\n".join([*lines, "complete -o filenames -F _run_app run-app", ""])
