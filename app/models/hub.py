@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from app.models.folder import FILES, WEIGHTS, ModelError, describe_missing, missing_from, names_in
 
@@ -84,26 +84,20 @@ def download(repository: str, report: Report | None) -> Path:
 
 
 def _download(repository: str, report: Report | None) -> Path:
-    from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url, snapshot_download
+    from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
     from huggingface_hub.file_download import repo_folder_name
-    from huggingface_hub.utils import tqdm
-
-    class NoBar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **{**options, "disable": True})
 
     info = HfApi().model_info(repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     if lacking := missing_from(files):
         raise ModelError(f"{constants.ENDPOINT}/{repository}: {describe_missing(lacking, files)}")
     # The weights come last: a snapshot that shows them is complete, whenever we may be killed.
-    small = [pattern for pattern in FILES if pattern != WEIGHTS]
-    snapshot_download(repository, allow_patterns=small, tqdm_class=NoBar)
+    snapshot_download(repository, allow_patterns=[pattern for pattern in FILES if pattern != WEIGHTS])
     if lfs := files[WEIGHTS].lfs:
         storage = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model"))
         url = hf_hub_url(repository, WEIGHTS, revision=info.sha)
         _fetch(url, storage / "blobs" / lfs.sha256, lfs, report)
-    return Path(hf_hub_download(repository, WEIGHTS, tqdm_class=NoBar)).parent
+    return Path(snapshot_download(repository, allow_patterns=list(FILES)))
 
 
 def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> None:
@@ -116,10 +110,11 @@ def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> Non
         return
     meter = _Meter(report, lfs.size)
     blob.parent.mkdir(parents=True, exist_ok=True)
-    part = blob.with_name(f"{blob.name}.incomplete")
+    # A name of our own: huggingface_hub 0.x appends to `<sha256>.incomplete` under a lock of its own.
+    part = blob.with_name(f"{blob.name}.run-app.incomplete")
     with part.open("a+b") as file:
         while not _try_lock(file):
-            meter.show("waiting for", part.stat().st_size if part.exists() else lfs.size)
+            meter.show("waiting for", os.fstat(file.fileno()).st_size)
             time.sleep(0.3)
         if blob.exists():  # another process has just finished it
             part.unlink(missing_ok=True)
@@ -134,7 +129,7 @@ def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> Non
         # Read at each call. Its 10 MiB would be lost at each cut, and show as one step of the bar.
         constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-        http_get(url, file, resume_size=here, headers=headers, expected_size=lfs.size, tqdm_class=meter)
+        http_get(url, file, resume_size=here, headers=headers, expected_size=lfs.size, _tqdm_bar=meter)
         file.flush()
         os.fsync(file.fileno())
         if _sha256(file, meter) != lfs.sha256:
@@ -144,7 +139,7 @@ def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> Non
 
 
 class _Meter:
-    """What huggingface_hub takes for a class of progress bars: called once, then updated."""
+    """What `http_get` takes for a progress bar: from huggingface_hub 0.36 to 2.4 it only calls `update`."""
 
     def __init__(self, report: Report | None, total: int) -> None:
         self._report = report
@@ -156,17 +151,8 @@ class _Meter:
         if self._report:
             self._report(DownloadProgress(action, WEIGHTS, done, self._total))
 
-    def __call__(self, *, initial: int = 0, **_: object) -> _Meter:
-        self._done = initial
-        return self
-
-    def __enter__(self) -> _Meter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def update(self, count: int) -> None:
+        """So many bytes more, or fewer where the server started over."""
         self.show("downloading", self._done + count)
 
 
@@ -196,7 +182,7 @@ def _explain(error: BaseException) -> str:
     hub = constants.ENDPOINT
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__:
         return _explain(error.__cause__)
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, HfHubHTTPError) and error.response is not None:  # 0.x: also for what is not HTTP
         status = error.response.status_code
         if isinstance(error, GatedRepoError):
             return f"{hub} asks to accept this model's conditions there first; then set HF_TOKEN ({status})"
@@ -210,7 +196,9 @@ def _explain(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}{advice}"
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return f"{constants.HF_HUB_CACHE}: {error.strerror}; make room, or let HF_HOME name another disk"
-    reason = _one_line(error)
+    while inner := error.__cause__ or error.__context__:
+        error = inner  # "Connection refused" is at the bottom of up to four layers
+    reason = (isinstance(error, OSError) and error.strerror) or _one_line(error)
     return f"{hub} can't be reached or broke off ({reason}); run the same again, what has arrived is kept"
 
 
@@ -224,12 +212,13 @@ def _size(count: int) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log lines and warnings of the hub would tear the caller's progress bar; its errors are ModelErrors."""
+    """Log lines, warnings and bars of the hub would tear the caller's bar; its errors are ModelErrors."""
     logger = logging.getLogger("huggingface_hub")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import huggingface_hub.utils  # noqa: F401 - sets the logger's level
+        from huggingface_hub.utils import disable_progress_bars  # the import sets the logger's level
 
+        disable_progress_bars()
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
         try:

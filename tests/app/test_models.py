@@ -66,6 +66,7 @@ class Machine:
         offline: bool = False,
         without: str = "",
         before: Callable[[], None] | None = None,
+        stderr: int = subprocess.PIPE,
         **env: str,
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -74,7 +75,7 @@ class Machine:
             cwd=self.home,
             preexec_fn=before,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 
@@ -400,7 +401,7 @@ def test_embedded_name_without_its_package_is_a_hub_model(machine: Machine, hub:
 
 def test_download_is_whole_quiet_and_never_repeated(machine: Machine, hub: LocalHub, real_repository: Path) -> None:
     weights_size = (real_repository / "model.bin").stat().st_size
-    machine.env |= {"HF_TOKEN": "hf_secret", "HF_HUB_DISABLE_PROGRESS_BARS": "0"}
+    machine.env["HF_TOKEN"] = "hf_secret"
     first = machine.find("someone/tiny.en")  # which also asserts that nothing is on stderr
     assert (first["origin"], first["multilingual"]) == ("downloaded", False)
     folder = Path(first["path"])
@@ -464,6 +465,16 @@ def test_cut_connection_is_taken_up_again_by_the_same_call(
     assert second.range_start >= 15 * MIB
     assert second.sent_bytes == SHORT_BYTES - second.range_start
     assert same_weights(found, short_repository)
+
+
+def test_nothing_of_the_hub_reaches_the_terminal(machine: Machine, hub: LocalHub) -> None:
+    hub.cut_after = 16 * MIB  # which its client logs a warning for
+    terminal, stderr = os.openpty()
+    child = machine.start("someone/whisper", stderr=stderr)
+    os.close(stderr)
+    assert child.communicate(timeout=60)[0]
+    with open(terminal, "rb", buffering=0) as shown, pytest.raises(OSError):  # noqa: PTH123 - the end of a pty
+        pytest.fail(f"on the terminal: {shown.read(1000)!r}")
 
 
 def test_server_without_ranges_starts_over(machine: Machine, hub: LocalHub, short_repository: Path) -> None:
