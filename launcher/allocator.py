@@ -43,18 +43,23 @@ SINCE = {
 
 
 def options(value: str) -> list[tuple[str, str]]:
-    """The pairs of a string: split at commas outside [], spaces dropped, empty ones passed over, as torch reads it."""
-    found = []
+    """The pairs of a string: split at commas outside [], spaces dropped, one comma at the end allowed, as in torch."""
+    found: list[tuple[str, str]] = []
+    value = value.replace(" ", "")
+    if not value:
+        return found
     depth, word = 0, ""
-    for character in value.replace(" ", "") + ",":
+    for character in value + "," * (value == "," or not value.endswith(",")):
         depth += (character == "[") - (character == "]")
-        if character != "," or depth > 0:
-            word += character
-        elif word:
+        if character == "," and depth <= 0:
             option, _, setting = word.partition(":")
             found.append((option, setting))
             word = ""
-    return [*found, (word, "")] if word else found
+        else:
+            word += character
+    if word:
+        found.append((word, ""))
+    return found
 
 
 def wrong_option(name: str, value: str, torch: tuple[int, int] | None) -> str:

@@ -14,6 +14,7 @@ PROFILES = ((90_000, "blackwell96"), (44_000, "gpu48"), (0, "gpu"))
 # A driver that hangs must not take the start with it.
 TIMEOUT_S = 5.0
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
+MOUNTS = "/proc/self/mounts"
 QUERY = "--query-gpu=index,name,memory.total,compute_cap,uuid"
 
 
@@ -36,6 +37,16 @@ class Card:
 def under_wsl() -> bool:
     """Whether this kernel is WSL's."""
     return "microsoft" in os.uname().release.lower()
+
+
+def on_windows_drive(path: str) -> bool:
+    """Whether WSL shows `path` from a Windows drive, where every file may seem writable by all."""
+    if not under_wsl():
+        return False
+    with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+        mounts = [line.split(" ")[1:3] for line in file]
+    held = [(len(point), kind) for point, kind in mounts if f"{path}/".startswith(f"{point.rstrip('/')}/")]
+    return max(held)[1] in ("9p", "drvfs", "v9fs")
 
 
 def cards(timeout_s: float = TIMEOUT_S) -> tuple[list[Card], str]:

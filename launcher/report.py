@@ -5,8 +5,9 @@ import signal
 import stat
 import sys
 
-from launcher import LauncherError
+from launcher import LauncherError, hardware
 from launcher.environment import Plan
+from launcher.profiles import shipped_folder
 
 SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 HIDDEN = "***"
@@ -42,8 +43,12 @@ def unknown_profile(name: str, folders: list[str]) -> str:
 def writable(path: str, mode: int, notes: list[str]) -> None:
     """Refuse what anyone may rewrite: whoever writes a profile decides what the next start loads."""
     if mode & stat.S_IWOTH:
-        raise LauncherError(f"{path}: anyone may write to it; chmod o-w {path}")
-    notes.append(f"{path}: its group may write to it; chmod g-w {path}")
+        if not hardware.on_windows_drive(path):
+            raise LauncherError(f"{path}: anyone may write to it; chmod o-w {path}")
+        notes.append(f"{path}: on a Windows drive anyone may write to it; keep profiles in ~/.config/run-app/env")
+    # Whoever may write to the shipped ones may write to the launcher beside them: nothing is gained by a warning.
+    elif not path.startswith(f"{shipped_folder()}/"):
+        notes.append(f"{path}: its group may write to it; chmod g-w {path}")
 
 
 def exec_failure(error: OSError, file: str, argv: list[str], environment: dict[str, str]) -> str:
