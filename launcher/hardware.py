@@ -49,7 +49,7 @@ def on_windows_drive(path: str) -> bool:
     return max(held)[1] in ("9p", "drvfs", "v9fs")
 
 
-def cards(timeout_s: float = TIMEOUT_S) -> tuple[list[Card], str]:
+def cards() -> tuple[list[Card], str]:
     """Every card in NVML's order; and, where there is none, why.
 
     The question is put by a child process: a library that hangs in the kernel can be left behind, not awaited.
@@ -63,13 +63,17 @@ def cards(timeout_s: float = TIMEOUT_S) -> tuple[list[Card], str]:
         _answer(writer)
     os.close(writer)
     said = b""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + TIMEOUT_S
     try:
         while True:
             if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 os.kill(child, 9)
-                os.waitpid(child, os.WNOHANG)
-                return [], f"the driver gave no answer within {timeout_s:g} s"
+                # Stuck in the kernel it dies only when the driver lets go of it.
+                for _ in range(50):
+                    if os.waitpid(child, os.WNOHANG)[0]:
+                        break
+                    time.sleep(0.002)
+                return [], f"the driver gave no answer within {TIMEOUT_S:g} s"
             if not (part := os.read(reader, 65536)):
                 break
             said += part

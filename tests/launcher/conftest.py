@@ -26,7 +26,8 @@ def run_app(home: dict[str, str], tmp_path: Path) -> Run:
 
     def run(*words: str | bytes | Path, env: dict[str, str] | None = None, **options: object) -> object:
         options = {"capture_output": True, "text": True, "timeout": 60, "cwd": tmp_path, **options}
-        return subprocess.run([*RUN_APP, *words], env=home | (env or {}), **options)  # type: ignore[call-overload]
+        options.setdefault("args", [*RUN_APP, *words])
+        return subprocess.run(env=home | (env or {}), **options)  # type: ignore[call-overload]
 
     return run  # type: ignore[return-value]
 

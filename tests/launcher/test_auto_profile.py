@@ -1,0 +1,184 @@
+"""What auto makes of a machine, told by a stand-in for nvidia-ml-py or for nvidia-smi: no card is needed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launching import PYTHON, Run
+
+BLACKWELL_96 = "NVIDIA RTX PRO 6000 Blackwell,97887,12.0"
+BLACKWELL_48 = "NVIDIA RTX PRO 5000 Blackwell,48935,12.0"
+ADA_48 = "NVIDIA RTX 6000 Ada Generation,49140,8.9"
+L40S = "NVIDIA L40S,46068,8.9"
+A6000 = "NVIDIA RTX A6000,49140,8.6"
+GEFORCE_24 = "NVIDIA GeForce RTX 4090,24564,8.9"
+PASCAL = "NVIDIA GeForce GTX 1080 Ti,11264,6.1"
+P100 = "Tesla P100,16384,6.0"
+H200 = "NVIDIA H200,143771,9.0"
+SHARED = "NVIDIA GB10,,12.1"
+
+PYNVML = """
+import time
+class NVMLError(Exception): pass
+class Memory:
+    def __init__(self, mib): self.total = int(mib) << 20
+CARDS = {cards!r}
+def nvmlInit(): {init}
+def nvmlDeviceGetCount(): return len(CARDS)
+def nvmlDeviceGetHandleByIndex(index): return (index, *CARDS[index].split(","))
+def nvmlDeviceGetName(card): return card[1]
+def nvmlDeviceGetUUID(card): return f"GPU-{{card[0]}}{{card[0]}}aa-bb"
+def nvmlDeviceGetMemoryInfo(card):
+    if not card[2]: raise NVMLError("Not Supported")
+    return Memory(card[2])
+def nvmlDeviceGetCudaComputeCapability(card): return tuple(map(int, card[3].split(".")))
+"""
+SMI = """#!/bin/sh
+test "$1" = --query-gpu=index,name,memory.total,compute_cap,uuid || exit 1
+{body}
+"""
+# Runs the real entry with the kernel of another machine, and less patience.
+DRIVER = (
+    "import os, sys; release = sys.argv.pop(1); import launcher.hardware as h; h.TIMEOUT_S = 0.4;"
+    "os.uname = lambda: type('U', (), {'release': release}); from launcher.cli import entry; sys.exit(entry())"
+)
+LINUX, WSL = "6.8.0-45-generic", "5.15.153.1-Microsoft-standard-WSL2"
+SHOW = ("--", "sh", "-c", 'echo "$RUN_APP_PROFILE $RUN_APP_COMPUTE_TYPE ${CUDA_VISIBLE_DEVICES-unset}"')
+Auto = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def auto(run_app: Run, tmp_path: Path) -> Auto:
+    """Call it with the cards; the program's line and what run-app said come back."""
+
+    def run(
+        *cards: str,
+        by: str = "nvml",
+        init: str = "pass",
+        smi: str = "",
+        release: str = LINUX,
+        devices: str | None = None,
+        words: tuple[str, ...] = (),
+    ) -> tuple[str, str]:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "modules").mkdir(exist_ok=True)
+        module = PYNVML.format(cards=cards, init=init) if by == "nvml" else "raise ImportError"
+        (tmp_path / "modules/pynvml.py").write_text(module)
+        lines = [f"echo '{i}, {', '.join(card.split(','))}, GPU-{i}{i}aa-bb'" for i, card in enumerate(cards)]
+        if by == "smi" or smi:
+            (tmp_path / "bin/nvidia-smi").write_text(SMI.format(body=smi or "\n".join(lines)))
+            (tmp_path / "bin/nvidia-smi").chmod(0o755)
+        # Two stand-ins of one size, written within a second, would share their .pyc.
+        env = {"PYTHONPATH": str(tmp_path / "modules"), "PYTHONDONTWRITEBYTECODE": "1"}
+        env["PATH"] = f"{tmp_path}/bin:/usr/bin:/bin"
+        env |= {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
+        done = run_app(env=env, args=[PYTHON, "-P", "-c", DRIVER, release, *words, *SHOW])
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stderr.splitlines() if "auto picked" in line]
+        return done.stdout.strip(), "\n".join(said).removeprefix("run-app: ")
+
+    return run
+
+
+@pytest.mark.parametrize("by", ["nvml", "smi"])
+@pytest.mark.parametrize(
+    ("card", "profile"),
+    [
+        (BLACKWELL_96, "blackwell96"),
+        (H200, "blackwell96"),
+        (BLACKWELL_48, "gpu48"),
+        (ADA_48, "gpu48"),
+        (L40S, "gpu48"),
+        (A6000, "gpu48"),
+        (GEFORCE_24, "gpu"),
+    ],
+)
+def test_memory_chooses_the_profile_whatever_the_architecture(auto: Auto, by: str, card: str, profile: str) -> None:
+    shown, said = auto(card, by=by)
+    name, mib, capability = card.split(",")
+    assert shown == f"{profile} float16 unset"
+    assert said == f"auto picked {profile}: {name}, {mib} MiB, compute capability {capability}"
+
+
+def test_an_old_card_gets_a_compute_type_it_has(auto: Auto) -> None:
+    assert auto(PASCAL)[0] == "gpu int8 unset"
+    shown, said = auto(P100)
+    assert shown == "gpu float32 unset"
+    assert said.endswith("no float16 before 7.0: float32")
+
+
+def test_a_card_that_tells_no_memory_is_the_smallest(auto: Auto) -> None:
+    assert auto(SHARED)[0] == "gpu float16 unset"
+
+
+def test_under_wsl_profile_wsl_is_laid_over_it(auto: Auto) -> None:
+    shown, said = auto(BLACKWELL_96, release=WSL)
+    assert shown == "blackwell96,wsl float16 unset"
+    assert said.startswith("auto picked blackwell96,wsl: NVIDIA RTX PRO 6000")
+    assert said.endswith("; under WSL")
+    assert auto(release=WSL)[0] == "cpu,wsl int8 unset"
+
+
+def test_no_card_is_cpu_and_says_why(auto: Auto) -> None:
+    assert auto() == ("cpu int8 unset", "auto picked cpu: no card (neither NVML nor nvidia-smi shows one)")
+    assert auto(BLACKWELL_96, init="raise NVMLError('Driver Not Loaded')")[0] == "cpu int8 unset"
+    assert auto(by="none", smi="echo 'NVIDIA-SMI has failed'; exit 9")[0] == "cpu int8 unset"
+
+
+def test_nvidia_smi_answers_where_nvml_fails(auto: Auto) -> None:
+    smi = f"echo '0, {ADA_48.replace(',', ', ')}, GPU-00aa'"
+    assert auto(init="raise NVMLError('Library Not Found')", smi=smi)[0] == "gpu48 float16 unset"
+
+
+@pytest.mark.parametrize("hanging", [{"init": "time.sleep(60)"}, {"by": "none", "smi": "exec sleep 60"}])
+def test_a_driver_that_hangs_does_not_take_the_start_with_it(auto: Auto, hanging: dict[str, str]) -> None:
+    begin = time.monotonic()
+    shown, said = auto(BLACKWELL_96, **hanging)
+    assert time.monotonic() - begin < 10
+    assert shown == "cpu int8 unset"
+    assert said == "auto picked cpu: no card (the driver gave no answer within 0.4 s)"
+
+
+def test_of_different_cards_the_largest_comes_first(auto: Auto) -> None:
+    shown, said = auto(GEFORCE_24, BLACKWELL_96)
+    assert shown == "blackwell96 float16 1,0"
+    assert said.endswith("(the largest of 2, put first by CUDA_VISIBLE_DEVICES=1,0)")
+    assert auto(BLACKWELL_96, GEFORCE_24)[0] == "blackwell96 float16 unset"
+    assert auto(ADA_48, ADA_48) == (
+        "gpu48 float16 unset",
+        "auto picked gpu48: NVIDIA RTX 6000 Ada Generation, 49140 MiB, compute capability 8.9 (card 0 of 2)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("devices", "profile"),
+    [
+        ("0", "gpu"),
+        ("1", "blackwell96"),
+        ("0,1", "gpu"),
+        ("1,0", "blackwell96"),
+        ("GPU-11aa", "blackwell96"),
+        ("", "cpu"),
+        ("-1", "cpu"),
+        ("7,1", "cpu"),
+    ],
+)
+def test_cuda_visible_devices_is_respected(auto: Auto, devices: str, profile: str) -> None:
+    shown, said = auto(GEFORCE_24, BLACKWELL_96, devices=devices)
+    assert shown.split()[0] == profile
+    assert shown.split()[2:] == ([devices] if devices else [])
+    assert f"by CUDA_VISIBLE_DEVICES={devices}" in said
+
+
+def test_a_profile_named_after_auto_wins(auto: Auto) -> None:
+    assert auto(BLACKWELL_96, words=("-p", "auto,cpu"))[0] == "blackwell96,cpu int8 unset"
+
+
+def test_a_named_profile_asks_no_card(auto: Auto) -> None:
+    assert auto(BLACKWELL_96, init="time.sleep(60)", words=("-p", "cpu")) == ("cpu int8 unset", "")
+
+
+def test_wsl_alone_leaves_device_and_model_to_the_app(run_app: Run) -> None:
+    done = run_app("-p", "wsl", "--", "sh", "-c", "echo ${RUN_APP_DEVICE-unset} ${RUN_APP_MODEL-unset}")
+    assert done.stdout == "unset unset\n"
