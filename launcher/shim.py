@@ -1,0 +1,63 @@
+"""For a script of your own: its first line puts it under a profile.
+
+    from launcher.shim import ensure
+    ensure("gpu48")
+
+The script is started once more, as the same process, because allocator and loader variables are read at exec:
+setting them in os.environ comes too late for glibc, ld.so and every library already loaded.
+"""
+
+import os
+import sys
+
+from launcher import LauncherError, cli
+
+# What an ensure() of this process, or of one above it, has asked for: the end of any loop.
+MARK = "RUN_APP_SHIM"
+
+
+def ensure(profile: str = "auto") -> bool:
+    """Whether the profile is in effect; if it is not yet, this call does not return but runs the program again.
+
+    Where running it again would lose something, one line on stderr says why and what to do, and the answer is False.
+    A wrong profile ends the program with exit code 2.
+    """
+    current = os.environ.get("RUN_APP_PROFILE")
+    names = [os.path.abspath(name) if "/" in name else name for name in profile.split(",")]
+    if current is not None and (profile == "auto" or current == ",".join(names) or os.environ.get(MARK) == profile):
+        return True
+    if obstacle := _obstacle():
+        start = f"run-app -p {profile} -- {'jupyter lab' if 'notebook' in obstacle else 'python ...'}"
+        cli.say(f"profile {profile} is not in effect: {obstacle}. Call ensure() before all else, or start by: {start}")
+        return False
+    os.environ[MARK] = profile
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    request = cli.Request()
+    request.profiles = names
+    request.command = [sys.executable, *sys.orig_argv[1:]]
+    try:
+        raise SystemExit(cli.start(request))
+    except LauncherError as error:
+        cli.say(str(error))
+        raise SystemExit(error.code) from None
+
+
+def _obstacle() -> str:
+    """Why this process cannot simply be run again; empty if it can."""
+    modules = sys.modules
+    if "ipykernel" in modules or "google.colab" in modules:
+        return "a notebook's kernel cannot start itself again"
+    if hasattr(sys, "ps1") or sys.flags.interactive:
+        return "an interactive session would be lost"
+    if getattr(modules["__main__"], "__file__", "<stdin>") == "<stdin>" and sys.argv[:1] != ["-c"]:
+        return "the program came from stdin, which cannot be read twice"
+    multiprocessing = modules.get("multiprocessing.process")
+    if multiprocessing and multiprocessing.parent_process():
+        return "this is a worker of a process that is not under it"
+    if "torch" in modules:
+        return "torch is already imported"
+    if len(os.listdir("/proc/self/task")) > 1:
+        return "threads are already running"
+    return ""

@@ -1,0 +1,152 @@
+"""ensure() in real scripts, run by a real interpreter."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launching import PYTHON, ROOT
+
+ENSURE = "from launcher.shim import ensure\n"
+# What was there at exec: /proc/self/environ never changes afterwards.
+AT_EXEC = """
+import sys
+at_exec = dict(pair.split("=", 1) for pair in open("/proc/self/environ").read().split("\\0") if pair)
+print(at_exec.get("RUN_APP_PROFILE"), at_exec.get("MALLOC_ARENA_MAX"), sys.argv[1:])
+"""
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def script(home: dict[str, str], tmp_path: Path) -> Script:
+    """Call it with a script's text and what stands before and behind its name on the command line."""
+
+    def run(
+        text: str, *arguments: str, options: tuple[str, ...] = (), env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "script.py").write_text(text)
+        words = [PYTHON, *options, *([] if "-m" in options else ["script.py"]), *arguments]
+        paths = {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            words, env=home | paths | (env or {}), cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+def test_the_script_runs_again_once_under_the_profile(script: Script) -> None:
+    before = "import os; print('run', os.getpid())\n"
+    done = script(f"{before}{ENSURE}print(ensure('wsl'))\n{AT_EXEC}", "a b", "--", "-p")
+    first, second, answer, shown = done.stdout.splitlines()
+    assert first == second
+    assert (answer, shown) == ("True", "wsl 4 ['a b', '--', '-p']")
+    assert done.returncode == 0
+
+
+def test_the_old_way_left_glibc_as_it_was(script: Script) -> None:
+    """The document's setup_cuda_env set os.environ at import: too late, as the environment at exec shows."""
+    done = script(f"import os; os.environ['MALLOC_ARENA_MAX'] = '4'\n{AT_EXEC}")
+    assert done.stdout == "None None []\n"
+
+
+def test_interpreter_options_and_m_are_kept(script: Script, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shown = "print(__name__, sys.flags.utf8_mode, sys._xoptions, sys.warnoptions, __spec__.name)\n"
+    (package / "module.py").write_text(f"{ENSURE}ensure('wsl')\n{AT_EXEC}{shown}")
+    done = script("", "x", options=("-X", "utf8", "-X", "mine=1", "-W", "error", "-m", "package.module"))
+    first, second = done.stdout.splitlines()
+    assert first == "wsl 4 ['x']"
+    assert second == "__main__ 1 {'utf8': True, 'mine': '1'} ['error'] package.module"
+
+
+def test_a_command_of_c_is_kept(script: Script) -> None:
+    done = script("", "", options=("-c", f"{ENSURE}ensure('wsl')\n{AT_EXEC}"))
+    assert done.stdout == "wsl 4 ['script.py', '']\n"
+
+
+@pytest.mark.parametrize("asked", ["auto", "cpu", "cpu,wsl", "auto,cpu", "./own.env"])
+def test_no_profile_loops(script: Script, tmp_path: Path, asked: str) -> None:
+    (tmp_path / "own.env").write_text("X=1\n")
+    done = script(f"print('run')\n{ENSURE}ensure({asked!r})\nensure({asked!r})\nprint('done')")
+    assert done.stdout == "run\nrun\ndone\n"
+
+
+def test_it_does_nothing_where_the_profile_is_already_in_effect(script: Script) -> None:
+    for asked in ("cpu", "auto"):
+        text = f"print('run')\n{ENSURE}print(ensure({asked!r}))"
+        done = script(text, options=("-P", "-m", "launcher", "-p", "cpu", "--", PYTHON, "script.py"))
+        assert (done.stdout, done.stderr) == ("run\nTrue\n", "")
+
+
+def test_under_another_profile_it_changes_over_and_says_so(script: Script) -> None:
+    text = f"{ENSURE}ensure('wsl')\n{AT_EXEC}"
+    done = script(text, options=("-P", "-m", "launcher", "-p", "cpu", "--", PYTHON, "script.py"))
+    assert done.stdout == "wsl 4 []\n"
+    assert "inside profile cpu, now wsl" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("import sys, types; sys.modules['torch'] = types.ModuleType('torch')", "torch is already imported"),
+        ("import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')", "a notebook's kernel"),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(0.3,), daemon=True).start()",
+            "threads are already running",
+        ),
+    ],
+)
+def test_where_running_again_would_lose_something_it_says_why_and_goes_on(
+    script: Script, before: str, says: str
+) -> None:
+    done = script(f"print('run')\n{before}\n{ENSURE}print(ensure('wsl'))")
+    assert (done.returncode, done.stdout) == (0, "run\nFalse\n")
+    assert done.stderr.count("\n") == 1
+    assert f"profile wsl is not in effect: {says}" in done.stderr
+    assert "or start by: run-app -p wsl -- " in done.stderr
+
+
+def test_a_program_from_stdin_is_not_run_again(home: dict[str, str], tmp_path: Path) -> None:
+    for words in ([], ["-"]):
+        done = subprocess.run(
+            [PYTHON, *words],
+            input=f"{ENSURE}print(ensure('wsl'))",
+            env=home | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "False\n"
+        assert "came from stdin" in done.stderr
+
+
+def test_workers_started_by_spawn_are_left_alone(script: Script) -> None:
+    body = """
+if __name__ == "__main__":
+    import multiprocessing
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(abs, (-1,)))
+        pool.close()
+        pool.join()
+"""
+    done = script(f"{ENSURE}print('ensured', ensure('cpu'))\n{body}")
+    assert sorted(done.stdout.split("\n")[:-1]) == ["1", "ensured True", "ensured True"], done.stderr
+    without = script(f"import sys\nsys.modules['torch'] = sys\n{ENSURE}ensure('cpu')\n{body}")
+    assert without.stdout == "1\n", without.stderr
+
+
+def test_a_wrong_profile_ends_the_script_with_one_line(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "bad.env").write_text("A=1\nA=2\n")
+    for asked, says in (("nosuch", "no profile 'nosuch'"), ("./bad.env", "bad.env:2: A already stands in line 1")):
+        done = script(f"{ENSURE}ensure({asked!r})\nprint('went on')")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert says in done.stderr
+
+
+def test_signals_and_exit_code_are_the_scripts_own(script: Script) -> None:
+    assert script(f"{ENSURE}ensure('cpu')\nraise SystemExit(42)").returncode == 42
+    assert script(f"{ENSURE}ensure('cpu')\nimport os; os.kill(os.getpid(), 15)").returncode == -signal.SIGTERM
