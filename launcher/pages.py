@@ -41,9 +41,9 @@ def page(words: list[str], inherited: dict[str, str]) -> int:
 
         write(f"run-app {version('run-app')}\n")
     elif name == "alias":
-        shell = rest[0] if rest else os.path.basename(inherited.get("SHELL", "bash"))
+        shell = rest[0] if rest else "zsh" if inherited.get("SHELL", "").endswith("zsh") else "bash"
         if len(rest) > 1 or shell not in ("bash", "zsh"):
-            raise LauncherError(f"alias {' '.join(rest) or shell}: it is run-app alias bash, or run-app alias zsh")
+            raise LauncherError(f"alias {' '.join(rest)}: it is run-app alias bash, or run-app alias zsh")
         write(_alias(shell, list(known_profiles(profiles.folders(inherited)))))
     elif rest:
         raise LauncherError(f"profiles {' '.join(rest)}: it takes no arguments")
@@ -62,39 +62,41 @@ def _profiles(inherited: dict[str, str]) -> str:
 COMPLETION = r"""
 _run_app() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} i
+    # bash breaks --profile=NAME in three; no answer at all means file names.
+    [[ $word == = ]] && word=
+    [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD-2]}
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --) if ((i == COMP_CWORD - 1)); then COMPREPLY=($(compgen -c -- "$word")); return; fi
-                COMPREPLY=($(compgen -f -- "$word")); return ;;
-            -p|--profile|--env-file|--set|--unset|--keep) ((i++)) ;;
+            --) ((i == COMP_CWORD - 1)) && COMPREPLY=($(compgen -c -- "$word")); return ;;
+            -p|--profile|--env-file|--set|--unset|--keep) [[ ${COMP_WORDS[i+1]} == = ]] && ((i++)); ((i++)) ;;
             -*|=) ;;
-            *) COMPREPLY=($(compgen -f -- "$word")); return ;;
+            alias) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
+            *) return ;;
         esac
     done
     case $before in
         -p|--profile) COMPREPLY=($(compgen -W "auto PROFILES" -- "${word##*,}"))
             [[ $word == *,* ]] && COMPREPLY=("${COMPREPLY[@]/#/${word%,*},}") ;;
-        --env-file) COMPREPLY=($(compgen -f -- "$word")) ;;
-        --unset|--keep) COMPREPLY=($(compgen -e -- "$word")) ;;
-        --set) COMPREPLY=($(compgen -e -S = -- "$word")) ;;
-        alias) COMPREPLY=($(compgen -W "bash zsh" -- "$word")) ;;
-        *) COMPREPLY=($(compgen -W "APPS profiles alias -- --profile --env-file --set --unset --keep --print --print=sh
-            --print=json --help --version" -- "$word")) ;;
+        --env-file) ;;
+        --unset|--keep|--set) COMPREPLY=($(compgen -e -- "$word")) ;;
+        --print) COMPREPLY=($(compgen -W "table sh json" -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "APPS" -- "$word")) ;;
     esac
 }
 """
-APPS = "transcribe gradio emilia verify monitor"
+APPS = """transcribe gradio emilia verify monitor profiles alias -- --profile --env-file --set --unset --keep
+            --print --print=sh --print=json --help --version"""
 
 
 def _alias(shell: str, names: list[str]) -> str:
     script = os.path.join(os.path.dirname(sys.executable), "run-app")
     command = shlex.quote(script) if os.path.isfile(script) else f"{shlex.quote(sys.executable)} -P -m launcher"
-    kind = "~/.zshrc" if shell == "zsh" else "~/.bashrc"
-    lines = [f"# For {kind}: run-app, and run-NAME for each profile."]
+    aliases = {"run-app": command} | {f"run-{name}": f"{command} --profile {name}" for name in names if name != "base"}
+    file = "~/.zshrc" if shell == "zsh" else "~/.bashrc"
+    lines = [f"# For {file}: run-app, and run-NAME for each profile, with completion."]
     if shell == "zsh":
         lines.append("autoload -Uz compinit bashcompinit && compinit && bashcompinit")
-    aliases = {"run-app": command} | {f"run-{name}": f"{command} --profile {name}" for name in names if name != "base"}
     lines += [f"alias {alias}={shlex.quote(words)}" for alias, words in aliases.items()]
     lines.append(COMPLETION.replace("PROFILES", " ".join(names)).replace("APPS", APPS).strip("\n"))
-    return "\n".join([*lines, "complete -o filenames -F _run_app run-app", ""])
+    return "\n".join([*lines, f"complete -o bashdefault -o default -F _run_app {' '.join(aliases)}", ""])
