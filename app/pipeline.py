@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app import memory
-from app.errors import InputError, UsageError, in_a_line
+from app.errors import InputError, UsageError, WorkError, in_a_line
 from app.messages import Failed, Finished, Job, Loaded, Message, Progress, Result, Started
 from app.stages import Report, Stage, Work
 from app.stages.asr import AsrOptions
@@ -79,7 +79,12 @@ def _groups(pending: list[tuple[int, Path]], decode: Stage, tell: Tell) -> Itera
 def _load(stage: Stage, tell: Tell) -> None:
     tell(Started(stage.name, None))
     begin = time.perf_counter()
-    what = stage.load()
+    try:
+        what = stage.load()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise WorkError(f"{stage.name} can't load its model: {in_a_line(error)}") from error
     tell(Loaded(stage.name, what, time.perf_counter() - begin))
 
 

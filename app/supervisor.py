@@ -98,9 +98,17 @@ def explain_death(code: int, log: str, last_rss: int) -> str:
     parts = [f"the worker died of {name} at {last_rss / 2**20:,.0f} MiB"]
     if "std::bad_alloc" in log:
         parts.append("std::bad_alloc in a library")
-    # faulthandler prints the innermost Python frame first.
-    if frame := re.search(r'most recent call first\):\s+File "(.+?)", line (\d+)', log):
-        parts.append(f"at {frame[1]}:{frame[2]}")
+    if place := _last_line_of_python(log):
+        parts.append(f"at {place}")
     if -code == signal.SIGKILL:
         parts.append("most often that is the kernel, out of memory")
     return ", ".join(parts)
+
+
+def _last_line_of_python(log: str) -> str | None:
+    """The innermost frame of the thread that died: faulthandler calls it the current one, unless it was in native
+    code without the interpreter's lock; then it is the main thread, which comes last.
+    """
+    frames = re.findall(r'^(\w+) thread 0x.*most recent call first\):\n\s+File "(.+?)", line (\d+)', log, re.M | re.I)
+    frames = frames or re.findall(r'^(Thread) 0x.*most recent call first\):\n\s+File "(.+?)", line (\d+)', log, re.M)
+    return f"{frames[-1][1]}:{frames[-1][2]}" if frames else None

@@ -173,23 +173,25 @@ class _Log:
 
 
 def _write(run: _Run, item: Input, transcript: Transcript) -> None:
-    request = run.request
-    outputs = item.outputs(request.output_folder, request.formats)
-    try:
-        for form, path in outputs.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, WRITERS[form](transcript))
-    except OSError as error:
-        run.failed += 1
-        run.display.say(f"{error.filename}: can't be written ({error.strerror})", "red")
-        return
-    run.written += 1
-    run.display.end()
+    request, display = run.request, run.display
+    display.end()
     for note in transcript.notes:
-        run.display.say(f"{item.path}: {note}", "yellow")
+        display.say(f"{item.path}: {note}", "yellow")
     if len(request.inputs) == 1:
         _print(transcript)
-    run.display.say("wrote " + " ".join(str(path) for path in outputs.values()))
+    outputs = item.outputs(request.output_folder, request.formats)
+    for form, path in outputs.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, WRITERS[form](transcript))
+        except OSError as error:
+            run.failed += 1
+            display.say(f"{path}: can't be written ({error.strerror})", "red")
+            if len(request.inputs) > 1:
+                _print(transcript)  # nowhere else to keep it
+            return
+    run.written += 1
+    display.say("wrote " + " ".join(str(path) for path in outputs.values()))
 
 
 def _print(transcript: Transcript) -> None:

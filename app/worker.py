@@ -15,7 +15,7 @@ import sys
 import traceback
 
 from app import messages
-from app.errors import UsageError, in_a_line
+from app.errors import UsageError, WorkError, in_a_line
 from app.messages import Failed, Message
 
 
@@ -54,7 +54,7 @@ def main() -> int:
             tell(Failed(str(error), None))
         except Exception as error:
             traceback.print_exc()
-            tell(Failed(in_a_line(error), None, bug=True))
+            tell(Failed(str(error) if isinstance(error, WorkError) else in_a_line(error), None, bug=True))
     return 0
 
 

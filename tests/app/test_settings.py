@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.errors import UsageError
+from app.settings import Settings, read_settings
+
+
+def test_a_profile_decides() -> None:
+    environment = {
+        "RUN_APP_MODEL": "large-v3",
+        "RUN_APP_DEVICE": "cuda",
+        "RUN_APP_COMPUTE_TYPE": "float16",
+        "RUN_APP_BATCH_SIZE": "32",
+        "RUN_APP_RESIDENT": "True",
+        "OMP_NUM_THREADS": "6,2",
+    }
+
+    assert read_settings(environment) == Settings("large-v3", "cuda", "float16", 32, 6, True)
+
+
+def test_without_a_profile_there_is_a_default_for_all() -> None:
+    settings = read_settings({})
+
+    assert (settings.model, settings.device, settings.compute_type, settings.resident) == (
+        "base",
+        "auto",
+        "auto",
+        False,
+    )
+    assert settings.threads == min(len(os.sched_getaffinity(0)), 8)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "right"),
+    [
+        ("RUN_APP_BATCH_SIZE", "many", "must be an integer of at least 1"),
+        ("RUN_APP_BATCH_SIZE", "0", "must be an integer of at least 1"),
+        ("RUN_APP_DEVICE", "gpu", "must be one of auto, cpu, cuda"),
+        ("RUN_APP_COMPUTE_TYPE", "fp16", "must be one of auto, int8"),
+        ("RUN_APP_RESIDENT", "true", "must be True or False"),
+    ],
+)
+def test_a_wrong_value_is_named(variable: str, value: str, right: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings({variable: value})
+
+    assert str(caught.value).startswith(f"{variable}={value}: ")
+    assert right in str(caught.value)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, app.cli\n"
+        "try: app.cli.main(['transcribe', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'av', 'rich', 'ctranslate2', 'faster_whisper', 'huggingface_hub', 'psutil'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("usage: run-app transcribe")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_the_installation_lacks_is_one_line_with_the_extra() -> None:
+    # As after a plain `pip install run-app`: nothing but the launcher's own needs.
+    code = (
+        "import sys, importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name in ('faster_whisper', 'rich') else find(name, *a)\n"
+        "import app.cli; sys.exit(app.cli.main(['transcribe', 'x.wav']))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "run-app: transcribe needs faster_whisper, rich, not installed here: pip install 'run-app[asr]'\n"
+    )

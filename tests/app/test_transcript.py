@@ -1,0 +1,130 @@
+"""Pure functions around a transcript: splitting, writing, and the trip through a pipe."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from app import messages
+from app.messages import Failed, Finished, Job, Loaded, Message, Progress, Result, Started
+from app.stages import Span
+from app.stages.asr import merge_spans
+from app.transcript import LONGEST_SEGMENT_S, Segment, Transcript, Word, split_at_sentences
+from app.writers import WRITERS
+
+
+def words(*pieces: tuple[float, float, str]) -> tuple[Word, ...]:
+    return tuple(Word(start, end, text, 0.9) for start, end, text in pieces)
+
+
+def chunk(*pieces: tuple[float, float, str]) -> Segment:
+    return Segment(pieces[0][0], pieces[-1][1], "".join(p[2] for p in pieces), words(*pieces))
+
+
+def split(*pieces: tuple[float, float, str]) -> list[tuple[float, float, str]]:
+    return [(s.start, s.end, s.text) for s in split_at_sentences(chunk(*pieces))]
+
+
+def test_a_sentence_ends_a_segment() -> None:
+    assert split((0, 1, " Hello."), (1, 2, " How"), (2, 3, " are"), (3, 4, ' you?"'), (4, 5, " Fine")) == [
+        (0, 1, "Hello."),
+        (1, 4, 'How are you?"'),
+        (4, 5, "Fine"),
+    ]
+
+
+def test_a_pause_ends_a_segment() -> None:
+    assert split((0, 1, " well"), (1.5, 2, " then"), (2.8, 3, " yes")) == [(0, 2, "well then"), (2.8, 3, "yes")]
+
+
+def test_no_segment_of_words_grows_without_end() -> None:
+    pieces = split(*((i * 0.5, i * 0.5 + 0.4, " and") for i in range(100)))
+
+    assert max(end - start for start, end, _ in pieces) <= LONGEST_SEGMENT_S
+    assert sum(text.count("and") for _, _, text in pieces) == 100
+
+
+def test_a_script_without_spaces_is_joined_without_spaces() -> None:
+    assert split((0, 1, "私は"), (1, 2, "行く。"), (2, 3, "君は")) == [(0, 2, "私は行く。"), (2, 3, "君は")]
+
+
+def test_without_word_times_a_segment_stays_whole() -> None:
+    assert split_at_sentences(Segment(0, 9, " One. Two.")) == [Segment(0, 9, "One. Two.")]
+
+
+def test_chunks_hold_all_speech_and_fit_the_window() -> None:
+    chance = random.Random(7)
+    spans, at = [], 0.0
+    for _ in range(500):
+        at += chance.uniform(0, 12)
+        length = chance.uniform(0.1, 30)
+        spans.append(Span(at, at + length))
+        at += length
+
+    chunks = merge_spans(spans)
+
+    assert len(chunks) < len(spans)
+    assert all(c.end - c.start <= 30.0 for c in chunks)
+    for span in spans:
+        assert sum(c.start <= span.start and span.end <= c.end for c in chunks) == 1
+    assert merge_spans([]) == []
+
+
+TALK = Transcript(
+    "es",
+    0.97,
+    3700.5,
+    (
+        Segment(0.0, 1.2344, "¿Qué tal?", words((0.0, 0.5, " ¿Qué"), (0.5, 1.2344, " tal?"))),
+        Segment(3661.0006, 3662.9996, "Adiós."),
+    ),
+    ("2 damaged packets passed over",),
+)
+
+
+def test_subrip() -> None:
+    assert WRITERS["srt"](TALK) == (
+        "1\n00:00:00,000 --> 00:00:01,234\n¿Qué tal?\n\n2\n01:01:01,001 --> 01:01:03,000\nAdiós.\n\n"
+    )
+
+
+def test_text() -> None:
+    assert WRITERS["txt"](TALK) == "¿Qué tal?\nAdiós.\n"
+
+
+def test_json_is_what_readers_of_whisperx_expect() -> None:
+    text = WRITERS["json"](TALK)
+    written = json.loads(text)
+
+    assert "¿Qué tal?" in text
+    assert written["language"] == "es"
+    assert written["segments"][0]["words"][1] == {"start": 0.5, "end": 1.2344, "word": " tal?", "score": 0.9}
+    assert written["segments"][1] == {"start": 3661.0006, "end": 3662.9996, "text": "Adiós.", "words": []}
+    assert written["notes"] == ["2 damaged packets passed over"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Loaded("asr", "base on cpu", 1.5),
+        Started("vad", None),
+        Progress(3.0, 9.0),
+        Finished("asr", 2, 1.0, 30.0),
+        Result(1, TALK),
+        Failed("a.wav: empty\nor not", 0),
+    ],
+)
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
+    line = messages.encode(message)
+
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    assert messages.decode(line) == message
+
+
+def test_a_job_arrives_as_it_was_sent() -> None:
+    job = Job(("/a b.wav", "/ñ\udcff.wav"), "/m", "whisperx", "silero", "cpu", "int8", 4, 2, None, True)
+
+    assert messages.decode_job(messages.encode(job)) == job

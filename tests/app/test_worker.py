@@ -1,0 +1,204 @@
+"""Front and worker, and what is left when one of them dies: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from app.audio import decode
+from app.inputs import sample
+from app.supervisor import explain_death
+from tests.app.conftest import RunApp
+from tests.app.sounds import tiny_en, write_wav
+
+Start = Callable[..., "Running"]
+
+
+class Running:
+    """The command under way, with its stderr followed as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said: list[str] = []
+
+    def until(self, part: str) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip("\n"))
+            if part in line:
+                return
+        raise AssertionError(f"{part!r} was not said: {self.said}")
+
+    def worker(self) -> psutil.Process:
+        (child,) = psutil.Process(self.process.pid).children()
+        return child
+
+    def end(self) -> int:
+        assert self.process.stderr is not None
+        self.said += self.process.stderr.read().splitlines()
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def long_talk(tmp_path: Path) -> Path:
+    """Four minutes of speech: long enough to be interrupted."""
+    return write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 10))
+
+
+@pytest.fixture
+def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> Iterator[Start]:
+    @contextmanager
+    def running(*arguments: str | Path) -> Iterator[Running]:
+        with subprocess.Popen(
+            [*command, "transcribe", *map(str, arguments), "-o", "out", "-f", "txt", "--model", "tiny.en"],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                yield Running(process)
+            finally:
+                process.kill()
+
+    yield running
+
+
+def logs(environment: dict[str, str]) -> list[Path]:
+    return sorted(Path(environment["XDG_STATE_HOME"], "run-app", "logs").iterdir())
+
+
+def test_the_worker_is_gone_two_seconds_after_its_front(start: Start, long_talk: Path) -> None:
+    with start(long_talk) as running:
+        running.until("asr: long.wav")
+        worker = running.worker()
+        time.sleep(0.5)  # in the middle of native code
+
+        running.process.kill()
+
+        assert psutil.wait_procs([worker], timeout=2)[1] == []
+
+
+def test_ctrl_c_ends_both_and_keeps_what_is_written(start: Start, long_talk: Path, tmp_path: Path) -> None:
+    with start("--sample", long_talk) as running:
+        running.until("asr: long.wav")
+        worker = running.worker()
+
+        # As a terminal does: to everyone in the foreground group.
+        for pid in (worker.pid, running.process.pid):
+            os.kill(pid, signal.SIGINT)
+
+        assert running.end() == 130
+        assert running.said[-1] == "run-app: interrupted; what is written stays"
+        assert not worker.is_running()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.txt"]
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
+def test_a_worker_that_dies_costs_one_file(
+    start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    with start(long_talk, "--sample") as running:
+        running.until("asr: long.wav")
+        time.sleep(0.3)
+        os.kill(running.worker().pid, by)
+        code = running.end()
+
+    assert code == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.txt"]
+    (line,) = [line for line in running.said if "died" in line]
+    assert line.startswith(f"{long_talk}: the worker died of {by.name} at ")
+    assert "Traceback" not in "\n".join(running.said)
+    log = Path(line.rpartition("its log is ")[2])
+    assert log in logs(environment)
+    if by != signal.SIGKILL:
+        # faulthandler knows where Python was.
+        assert "faster_whisper/transcribe.py:" in line
+    assert "1 of 2 files done, 1 failed" in running.said
+
+
+def test_a_run_that_went_well_leaves_no_log(run_app: RunApp, environment: dict[str, str]) -> None:
+    before = logs(environment)
+
+    assert run_app("transcribe", "--sample", "--model", "tiny.en").returncode == 0
+
+    assert logs(environment) == before
+
+
+def test_a_damaged_model_is_a_line_and_a_log(run_app: RunApp, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in tiny_en().iterdir():
+        if file.is_file():
+            (broken / file.name).write_bytes(file.read_bytes()[: 1_000_000 if file.name == "model.bin" else None])
+
+    done = run_app("transcribe", "--sample", "--model", broken, "-o", "out")
+
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("run-app:")]
+    assert "asr can't load its model: RuntimeError: " in line
+    assert "Traceback" in Path(line.rpartition("the traceback is in ")[2].rstrip(")")).read_text()
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
+    environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    script = ["script", "-qec", " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"]
+
+    shown = subprocess.run(
+        script,
+        cwd=tmp_path,
+        env=environment | {"TERM": "xterm"},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert shown.returncode == 0, shown.stdout
+    assert "\x1b[" in shown.stdout
+    assert "━" in shown.stdout  # rich's bar
+    assert "asr: sample.wav" in shown.stdout
+
+
+def test_the_reader_of_stdout_may_leave_early(environment: dict[str, str], command: list[str], tmp_path: Path) -> None:
+    line = " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"])
+
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line} | true"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert (tmp_path / "sample.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "line"),
+    [
+        (-9, "", "the worker died of SIGKILL at 900 MiB, most often that is the kernel, out of memory"),
+        (
+            -6,
+            "terminate called after throwing an instance of 'std::bad_alloc'\n"
+            "Fatal Python error: Aborted\n\nCurrent thread 0x1 (most recent call first):\n"
+            '  File "/x/torchcodec/__init__.py", line 7 in <module>\n  File "/x/app.py", line 2 in f\n',
+            "the worker died of SIGABRT at 900 MiB, std::bad_alloc in a library, at /x/torchcodec/__init__.py:7",
+        ),
+        (3, "ImportError: no libfoo\n\n", "the worker ended with exit code 3: ImportError: no libfoo"),
+    ],
+)
+def test_a_death_is_explained(code: int, log: str, line: str) -> None:
+    assert explain_death(code, log, 900 * 2**20) == line
