@@ -4,8 +4,6 @@ torch reads the string at its first CUDA use: a wrong one passes every import an
 these tables against torch 2.8 itself; what came later is from the sources of 2.9 to 2.14.
 """
 
-from difflib import get_close_matches
-
 from launcher.hardware import under_wsl
 
 _BOOLEAN = ("True", "False")
@@ -67,6 +65,8 @@ def wrong_option(name: str, value: str, torch: tuple[int, int] | None) -> str:
     seen = set()
     for option, setting in options(value):
         if option not in OPTIONS:
+            from difflib import get_close_matches
+
             near = get_close_matches(option, OPTIONS, 1, 0.5)
             return f"{name}: torch knows no option {option!a}" + (f"; did you mean {near[0]}?" if near else "")
         since = SINCE.get(option, (2, 8))

@@ -76,10 +76,8 @@ def test_completion(
 
 def test_another_shell_is_refused(run_app: Run) -> None:
     done = run_app("alias", "fish")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "run-app: alias fish: it is run-app alias bash, or run-app alias zsh\n",
-    )
+    assert done.returncode == 2
+    assert done.stderr == "run-app: alias fish: it is run-app alias bash, or run-app alias zsh\n"
 
 
 def test_zsh_reads_its_lines(run_app: Run, home: dict[str, str], tmp_path: Path) -> None:
