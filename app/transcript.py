@@ -71,11 +71,16 @@ def split_at_sentences(segment: Segment) -> list[Segment]:
             pieces[-1].append(word)
         else:
             pieces.append([word])
-    if len(pieces) < 2:
+    if not pieces:
         return [dataclasses.replace(segment, text=segment.text.strip())]
-    return [
-        Segment(piece[0].start, piece[-1].end, "".join(w.word for w in piece).strip(), tuple(piece)) for piece in pieces
-    ]
+    return [_from_words(piece) for piece in pieces]
+
+
+def _from_words(words: list[Word]) -> Segment:
+    """Recognisers put the space between two words before the second: it belongs to the text, not to the word."""
+    text = "".join(word.word for word in words).strip()
+    stripped = tuple(dataclasses.replace(word, word=word.word.strip()) for word in words)
+    return Segment(words[0].start, words[-1].end, text, stripped)
 
 
 def _ends(piece: list[Word], following: Word) -> bool:

@@ -36,7 +36,7 @@ def test_a_sentence_ends_a_segment() -> None:
 
 
 def test_a_pause_ends_a_segment() -> None:
-    assert split((0, 1, " well"), (1.5, 2, " then"), (2.8, 3, " yes")) == [(0, 2, "well then"), (2.8, 3, "yes")]
+    assert split((0, 1, " well"), (1.5, 2, " then"), (3, 4, " yes")) == [(0, 2, "well then"), (3, 4, "yes")]
 
 
 def test_no_segment_of_words_grows_without_end() -> None:
@@ -48,6 +48,12 @@ def test_no_segment_of_words_grows_without_end() -> None:
 
 def test_a_script_without_spaces_is_joined_without_spaces() -> None:
     assert split((0, 1, "私は"), (1, 2, "行く。"), (2, 3, "君は")) == [(0, 2, "私は行く。"), (2, 3, "君は")]
+
+
+def test_words_stand_in_the_transcript_without_the_space_before_them() -> None:
+    (piece,) = split_at_sentences(chunk((0, 1, " well"), (1, 2, " then")))
+
+    assert [word.word for word in piece.words] == ["well", "then"]
 
 
 def test_without_word_times_a_segment_stays_whole() -> None:
@@ -77,7 +83,7 @@ TALK = Transcript(
     0.97,
     3700.5,
     (
-        Segment(0.0, 1.2344, "¿Qué tal?", words((0.0, 0.5, " ¿Qué"), (0.5, 1.2344, " tal?"))),
+        Segment(0.0, 1.2344, "¿Qué tal?", words((0.0, 0.5, "¿Qué"), (0.5, 1.2344, "tal?"))),
         Segment(3661.0006, 3662.9996, "Adiós."),
     ),
     ("2 damaged packets passed over",),
@@ -100,7 +106,7 @@ def test_json_is_what_readers_of_whisperx_expect() -> None:
 
     assert "¿Qué tal?" in text
     assert written["language"] == "es"
-    assert written["segments"][0]["words"][1] == {"start": 0.5, "end": 1.2344, "word": " tal?", "score": 0.9}
+    assert written["segments"][0]["words"][1] == {"start": 0.5, "end": 1.2344, "word": "tal?", "score": 0.9}
     assert written["segments"][1] == {"start": 3661.0006, "end": 3662.9996, "text": "Adiós.", "words": []}
     assert written["notes"] == ["2 damaged packets passed over"]
 

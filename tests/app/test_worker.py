@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from app.supervisor import explain_death
 from tests.app.conftest import RunApp
 from tests.app.sounds import tiny_en, write_wav
 
-Start = Callable[..., "Running"]
+Start = Callable[..., AbstractContextManager["Running"]]
 
 
 class Running:
@@ -55,7 +55,7 @@ def long_talk(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> Iterator[Start]:
+def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> Start:
     @contextmanager
     def running(*arguments: str | Path) -> Iterator[Running]:
         with subprocess.Popen(
@@ -72,7 +72,7 @@ def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> It
             finally:
                 process.kill()
 
-    yield running
+    return running
 
 
 def logs(environment: dict[str, str]) -> list[Path]:
