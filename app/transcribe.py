@@ -21,6 +21,7 @@ from app.summary import Summary
 from app.supervisor import Worker
 from app.transcript import Transcript
 from app.writers import WRITERS
+from launcher import hardware
 
 KEPT_LOGS = 20
 """Workers' logs that are worth a look; the oldest go first."""
@@ -55,6 +56,7 @@ def transcribe(request: Request) -> int:
     """Do it; returns the exit code: 0 all done, 1 some files failed. Raises UsageError and WorkError."""
     begin = time.monotonic()
     _check_outputs(request)
+    _check_device(request.settings.device)
     with Display() as display:
         run = _Run(request, display)
         model = find_model(
@@ -91,6 +93,21 @@ def _check_outputs(request: Request) -> None:
                 raise UsageError(f"{path}: this output would replace an input; choose another folder with -o")
             if path.is_dir():
                 raise UsageError(f"{path}: this output is a folder already; choose another folder with -o")
+
+
+def _check_device(device: str) -> None:
+    """Say that there is no card before gigabytes of a model are fetched for it."""
+    if device != "cuda":
+        return
+    found, why = hardware.cards()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        found, why = hardware.visible(found, chosen), f"CUDA_VISIBLE_DEVICES={chosen}"
+    if not found:
+        raise UsageError(
+            f"device cuda is asked for, but no CUDA card is visible ({why}); "
+            "use --profile cpu, or --device cpu with a compute type and a model that fit"
+        )
 
 
 def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:

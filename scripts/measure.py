@@ -24,7 +24,9 @@ def measure(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path,
     """Run a command to its end; SystemExit with the end of its output if it fails."""
     begin = time.perf_counter()
     with log.open("wb") as output:
-        process = subprocess.Popen(list(command), env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            list(command), env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begin
     if code := os.waitstatus_to_exitcode(status):

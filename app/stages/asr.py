@@ -69,7 +69,7 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
 
 
 def describe(options: AsrOptions, engine: str, device: str, compute_type: str) -> str:
-    threads = f", {options.threads} threads" if device == "cpu" else ""
+    threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if device == "cpu" else ""
     return f"{engine} on {device}, {compute_type}{threads}, batch {options.batch_size}"
 
 

@@ -22,9 +22,9 @@ LONGEST_SPAN_S = 30.0
 """Whisper's window: longer speech is cut at its least speech-like moment."""
 MIN_SILENCE_MS = 160
 """A shorter silence does not end a span (as in faster-whisper's batched pipeline)."""
-SPEECH_PAD_MS = 30
-"""Kept before and after each span. On the packaged English prompts and the sample 100 ms gave fewer word errors than
-faster-whisper's 400 ms, with tiny.en: 3.3 against 4.0 %, and 14.9 against 17.2 %."""
+SPEECH_PAD_MS = 250
+"""Kept before and after each span. A chunk that begins on the first sound, or ends on the last, makes Whisper drop
+words; docs/quality.md has the figures this value was chosen by."""
 
 
 class _Vad:

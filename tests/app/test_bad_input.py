@@ -105,8 +105,14 @@ def test_no_card_for_a_profile_that_needs_one(run_app: RunApp, environment: dict
     done = run_app("transcribe", "--sample", "--device", "cuda", "--model", "tiny.en")
 
     assert done.returncode == 2
-    assert "device cuda is asked for, but CTranslate2 sees no CUDA card" in complaints(done)[0]
+    assert "device cuda is asked for, but no CUDA card is visible" in complaints(done)[0]
     assert list(tmp_path.iterdir()) == []
+
+    # Said before a model of 3 GB is fetched for a card that is not there.
+    done = run_app("--profile", "blackwell96", "transcribe", "--sample")
+
+    assert done.returncode == 2
+    assert "device cuda is asked for, but no CUDA card is visible" in complaints(done)[0]
 
 
 def test_an_unknown_profile_starts_nothing(run_app: RunApp, environment: dict[str, str], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 
 from app.inputs import sample
 from tests.app.conftest import RunApp
+from tests.app.hub import LocalHub
 from tests.app.sounds import prompts, sample_reference, tiny_en
 
 # Measured 0.126 for each of the three on the sample (base, int8, batch 8); a word is 0.011.
@@ -106,6 +107,42 @@ def test_a_studio_prompt_in_its_language(run_app: RunApp, tmp_path: Path, langua
     assert jiwer.wer(normalise(text), normalise(heard)) <= 0.16  # es: 2 words of 19; en: none
 
 
+def test_a_hub_model_is_fetched_once_with_a_bar_and_never_again(
+    run_app: RunApp, environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    with LocalHub({"Systran/faster-whisper-small.en": tiny_en()}).serving() as hub:
+        online = environment | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "TERM": "xterm"}
+        line = [*command, "transcribe", "--sample", "--model", "small.en", "-f", "txt", "-o", "out"]
+
+        def run(*more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["script", "-qec", " ".join([*line, *more]), "/dev/null"],
+                cwd=tmp_path,
+                env=online,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+            )
+
+        forbidden = run("--offline")
+        assert forbidden.returncode == 2
+        assert "small.en" in forbidden.stdout
+        assert hub.of_repository() == []
+
+        hub.cut_after = 20_000_000
+        while (first := run()).returncode == 2:  # some clients end where the connection is cut
+            assert hub.cut_after is None, first.stdout
+        assert first.returncode == 0, first.stdout
+        assert "downloading model.bin" in first.stdout
+        assert "MiB" in first.stdout
+        assert [request.range_start > 0 for request in hub.of_weights()] == [False, True]
+
+        asked = len(hub.of_repository())
+        assert run().returncode == 0
+        assert run("--offline").returncode == 0
+        assert len(hub.of_repository()) == asked
+
+
 def test_options_act(run_app: RunApp, tmp_path: Path) -> None:
     done = run_app(
         *("transcribe", "--sample", "-o", "out", "-f", "json", "--model", tiny_en(), "--compute-type", "float32"),
@@ -114,7 +151,7 @@ def test_options_act(run_app: RunApp, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.json"]
-    assert "faster-whisper on cpu, float32, 1 threads, batch 3" in done.stderr
+    assert "faster-whisper on cpu, float32, 1 thread, batch 3" in done.stderr
     assert f"{tiny_en()} (folder)" in done.stderr
 
 
