@@ -110,6 +110,8 @@ def _existing(name: str, value: str, origin: str, target: Target, notes: list[st
         if not entry:
             continue
         if preload and "/" not in entry:
+            if not target.loader_finds(entry):
+                raise LauncherError(f"{origin}: {name} holds {entry}, which the loader does not find; write its path")
             entries.append(entry)
         elif not entry.startswith("/"):
             raise LauncherError(f"{origin}: {name} holds {entry}, which is not an absolute path")

@@ -23,6 +23,19 @@ class Target:
             self.known_site_packages = _packages_of(python) or _own_packages()
         return self.known_site_packages
 
+    def loader_finds(self, library: str) -> bool:
+        """Whether ld.so would find a library named without a path."""
+        folders = self.inherited.get("LD_LIBRARY_PATH", "").split(":")
+        if any(folder and os.path.isfile(f"{folder}/{library}") for folder in folders):
+            return True
+        try:
+            with open("/etc/ld.so.cache", "rb") as cache:
+                # A name may be stored once only, as the end of its path.
+                known, name = cache.read(), os.fsencode(library)
+                return b"\0%b\0" % name in known or b"/%b\0" % name in known
+        except OSError:
+            return False
+
     def torch(self) -> tuple[int, int] | None:
         """The version of torch an app will import; None where it is not known, or not installed."""
         if self.command:

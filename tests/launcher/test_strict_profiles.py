@@ -71,6 +71,7 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
         ("LD_LIBRARY_PATH=lib\n", 1, "which is not an absolute path"),
         ("LD_PRELOAD=/no/such.so\n", 1, "LD_PRELOAD holds /no/such.so, and there is no such file"),
         ("LD_PRELOAD=/tmp\n", 1, "no such file"),
+        ("LD_PRELOAD=libnosuch.so.1\n", 1, "which the loader does not find; write its path"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_mend(run_app: Run, profile: Profile, text: str, line: int, says: str) -> None:
@@ -194,6 +195,12 @@ def test_what_editors_write_is_read(run_app: Run, profile: Profile, data: bytes)
     profile(data)
     done = run_app("-p", "mine", "--", "sh", "-c", "echo $A $B")
     assert (done.stdout, done.stderr) == ("1 2\n", "")
+
+
+def test_a_library_the_loader_knows_may_be_named_without_its_path(run_app: Run, profile: Profile) -> None:
+    profile("LD_PRELOAD=libdl.so.2")
+    done = run_app("-p", "mine", "--", "sh", "-c", "echo $LD_PRELOAD")
+    assert (done.stdout, done.stderr) == ("libdl.so.2\n", "")
 
 
 def test_an_empty_profile_is_valid_and_says_so(run_app: Run, profile: Profile) -> None:
