@@ -4,7 +4,9 @@
 
 # What pip and uv write when an index cannot be reached.
 # shellcheck disable=SC2034 # used by make-venv.sh
-network_errors='NewConnectionError|Temporary failure in name resolution|Connection refused|Network is unreachable|ProxyError|Max retries exceeded|(Read|Connect)TimeoutError|CERTIFICATE_VERIFY_FAILED|error sending request|dns error|tcp connect error|client error \(Connect\)|operation timed out|invalid peer certificate'
+network_errors='NewConnectionError|Name or service not known|Temporary failure in name resolution|Network is unreachable'
+network_errors+='|Connection (refused|reset)|ProxyError|Max retries exceeded|TimeoutError|timed out|IncompleteRead'
+network_errors+='|error sending request|error decoding response body|invalid peer certificate|CERTIFICATE_VERIFY_FAILED'
 
 # Prints: version, verdict, real path. The real path names the minor version (python3.11), so an upgrade of the
 # system's python3 shows as a missing interpreter. Free-threaded builds and musl have no wheels in the lock.

@@ -14,8 +14,8 @@ cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
 running= # the process group of the step under way
 
 # Measured with torch 2.8 and its CUDA wheels; uv links .venv to its cache where both lie on one file system.
-download_mb=${VENV_DOWNLOAD_MB:-4300}
-disk_mb=${VENV_DISK_MB:-8300}
+download_mb=${VENV_DOWNLOAD_MB:-4600}
+disk_mb=${VENV_DISK_MB:-8600}
 
 say() { printf '%s: %s\n' "$caller" "$*" >&2; }
 die() {
@@ -54,6 +54,7 @@ step() {
     shift
     [[ ! -t 2 ]] || every=1
     printf '\n== %s\n' "$what" 2>/dev/null >>"$log" || true
+    log_start=$(($(stat -c %s -- "$log") + 1))
     set -m
     "$@" </dev/null >>"$log" 2>&1 &
     running=$!
@@ -72,17 +73,19 @@ step() {
     ((code == 0)) || explain_failure "$what"
 }
 
-explain_failure() { # WHAT: reads the log
-    local line
-    if grep -qE 'No space left on device|Disk quota exceeded' "$log" || ! has_room; then
+explain_failure() { # WHAT: reads what the step wrote
+    local said line
+    said=$(tail -c "+$log_start" -- "$log")
+    if grep -qE 'No space left on device|Disk quota exceeded' <<<"$said" || ! has_room; then
         die "the disk is full: .venv takes about $(gb "$disk_mb"), and $(free_places) (log: $log)"
     fi
-    if line=$(grep -m1 -E "$network_errors" "$log"); then
+    if line=$(grep -m1 -E "$network_errors" <<<"$said"); then
         # Nothing is changed before everything has arrived: an older .venv is still whole.
         [[ $fresh == yes ]] || rm -f "$venv/.unfinished"
-        die "no network: the package index cannot be reached; behind a mirror set PIP_INDEX_URL and UV_DEFAULT_INDEX (log: $log, first: ${line:0:200})"
+        die "no network: the package index cannot be reached; behind a mirror set PIP_INDEX_URL and" \
+            "UV_DEFAULT_INDEX (log: $log, first: ${line:0:200})"
     fi
-    line=$(grep -iE '^ *(error|×|cause)' "$log" | tail -n 1) || line=$(tail -n 1 "$log")
+    line=$(grep -iE '^ *(error|cause)' <<<"$said" | tail -n 1) || line=${said##*$'\n'}
     die "$1 could not be installed: ${line:0:200} (log: $log)"
 }
 
@@ -138,7 +141,7 @@ read -r wanted _ <"$venv/uv.txt" || die "requirements.lock holds no uv"
 if [[ "$("$venv/bin/uv" --version 2>/dev/null)" != "uv ${wanted#uv==}"* ]]; then
     # PIP_USER: a `user = true` in somebody's pip.conf fails in a venv.
     step "uv" env PIP_USER=0 "$venv/bin/python" -I -m pip install --no-input --disable-pip-version-check \
-        --progress-bar off --no-deps --require-hashes -r "$venv/uv.txt"
+        --progress-bar off --force-reinstall --no-deps --require-hashes -r "$venv/uv.txt"
 fi
 
 locks=(requirements.lock)
