@@ -6,7 +6,7 @@ What every start needs stands here; the allocator's string has its own module, r
 import os
 
 from launcher import LauncherError
-from launcher.environment import LISTS
+from launcher.environment import LISTS, Plan
 from launcher.profiles import Setting
 from launcher.target import Target
 
@@ -128,11 +128,11 @@ def _existing(name: str, value: str, origin: str, target: Target, notes: list[st
     return ":".join(entries) if entries else None
 
 
-def doubts(environment: dict[str, str], checked: "dict[str, object]", target: Target) -> list[str]:
-    """Known harm in the final environment, what ~/.bashrc exported included; `checked` names are possible."""
-    said = []
+def doubts(plan: Plan, target: Target) -> list[str]:
+    """Known harm in the final environment, what ~/.bashrc exported included."""
+    environment, said = plan.environment, []
     for name in (*INTEGERS, *WORDS, *ALLOCATORS):
-        if name in environment and name not in checked and (fault := wrong(name, environment[name], target)):
+        if name in environment and name not in plan.entries and (fault := wrong(name, environment[name], target)):
             said.append(f"inherited {fault}")
     if "MALLOC_TRIM_THRESHOLD_" in environment and "MALLOC_MMAP_THRESHOLD_" not in environment:
         said.append(
@@ -146,7 +146,7 @@ def doubts(environment: dict[str, str], checked: "dict[str, object]", target: Ta
     if environment.get("CUDA_DISABLE_PTX_JIT") == "1":
         said.append("CUDA_DISABLE_PTX_JIT=1 keeps CTranslate2 off a card newer than its build; unset it")
     for name in LISTS:
-        if name not in checked and "" in environment.get(name, "-").split(":"):
+        if name not in plan.entries and "" in environment.get(name, "-").split(":"):
             said.append(f"inherited {name} has an empty entry, so the loader searches the current directory; remove it")
     if any(name in environment for name in ALLOCATORS):
         from launcher import allocator

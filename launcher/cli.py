@@ -45,8 +45,11 @@ def entry() -> int:
 
 def say(message: str) -> None:
     """One line on stderr, whatever became of it: a closed stderr must not keep a program from starting."""
+    if not message.isprintable():
+        # A file's name or contents must neither break the line nor reach the terminal as commands.
+        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     try:
-        os.write(2, f"{PREFIX}{message}\n".encode(errors="surrogateescape"))
+        os.write(2, f"{PREFIX}{message}\n".encode())
     except OSError:
         pass
 
@@ -101,8 +104,8 @@ def _take(request: Request, flag: str, given: str) -> None:
     name, equals, value = given.partition("=")
     if not profiles.is_name(name) or (equals == "=") != (flag == "--set"):
         raise LauncherError(f"{flag} {name}: it is {flag} {OPTIONS[flag]}, with a name of letters, digits and _")
+    checks.check_name(name, flag)
     if flag == "--set":
-        checks.check_name(name, "--set")
         request.sets.append(Setting(name, value, "--set"))
     else:
         (request.unset if flag == "--unset" else request.keep).append(name)
@@ -127,7 +130,7 @@ def start(request: Request) -> int:
     plan.environment["RUN_APP_PROFILE"] = ",".join(names)
     plan.environment["RUN_APP_SETTINGS"] = ",".join(plan.entries)
     notes += changes(plan, inherited, request.keep)
-    notes += checks.doubts(plan.environment, dict(plan.entries), target)
+    notes += checks.doubts(plan, target)
     for note in notes:
         say(note)
     argv = request.command or [sys.executable, "-P", "-m", "app", *request.app]
@@ -142,7 +145,7 @@ def start(request: Request) -> int:
 def layers(request: Request, inherited: dict[str, str], notes: list[str]) -> tuple[list[str], list[Setting]]:
     """The profiles' names, and every setting in rising precedence: base, profiles, local.env, --env-file, --set."""
     # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
-    asked = request.profiles or inherited.get("RUN_APP_PROFILE", "auto").split(",")
+    asked = request.profiles or (inherited.get("RUN_APP_PROFILE") or "auto").split(",")
     names: list[str] = []
     settings = profiles.read(profiles.find("base", inherited), notes)
     for name in asked:
@@ -159,8 +162,9 @@ def layers(request: Request, inherited: dict[str, str], notes: list[str]) -> tup
             if each != "base":
                 settings += profiles.read(path, notes)
         settings += extra
-    local = f"{profiles.config_folder(inherited)}/local.env"
-    for path in [local, *request.env_files] if os.path.lexists(local) else request.env_files:
+    own = profiles.config_folder(inherited)
+    local = [f"{own}/local.env"] if own and os.path.lexists(f"{own}/local.env") else []
+    for path in [*local, *request.env_files]:
         settings += profiles.read(os.path.abspath(path), notes)
     return names, settings + request.sets
 
@@ -170,7 +174,7 @@ def changes(plan: environment.Plan, inherited: dict[str, str], keep: list[str]) 
     notes = []
     outer = inherited.get("RUN_APP_PROFILE")
     theirs: list[str] = []
-    if outer is not None and outer != plan.environment["RUN_APP_PROFILE"]:
+    if outer and outer != plan.environment["RUN_APP_PROFILE"]:
         theirs = inherited.get("RUN_APP_SETTINGS", "").split(",")
         notes.append(f"inside profile {outer}, now {plan.environment['RUN_APP_PROFILE']}; what only {outer} sets stays")
     replaced = [

@@ -31,7 +31,8 @@ class Card:
         self.capability = (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.mib} MiB, compute capability {self.capability[0]}.{self.capability[1]}"
+        mib = f", {self.mib} MiB" if self.mib else ", memory unknown"
+        return self.name + mib + (", compute capability {}.{}".format(*self.capability) if self.capability[0] else "")
 
 
 def under_wsl() -> bool:
@@ -132,6 +133,10 @@ def visible(found: list[Card], devices: str) -> list[Card]:
     """What CUDA would make of CUDA_VISIBLE_DEVICES: its order, and nothing behind an entry that is no card."""
     shown = []
     for word in devices.split(","):
+        if word.startswith("MIG-"):
+            # NVML lists whole cards; of a slice only its name is known here.
+            shown.append(Card(f"{word},a slice of a card ({word}),,,{word}"))
+            continue
         match = [
             card for card in found if word == card.index or (word.startswith("GPU-") and card.uuid.startswith(word))
         ]

@@ -5,7 +5,6 @@ Every start passes through here, so nothing is imported that only an error or an
 
 import os
 import stat
-import sys
 
 from launcher import LauncherError
 
@@ -32,9 +31,11 @@ def is_name(word: str) -> bool:
 
 
 def config_folder(inherited: dict[str, str]) -> str:
-    """The user's own folder; a relative XDG_CONFIG_HOME is ignored, as its specification asks."""
-    root = inherited.get("XDG_CONFIG_HOME", "")
-    return os.path.join(root if root.startswith("/") else os.path.expanduser("~/.config"), "run-app")
+    """The user's own folder; a relative XDG_CONFIG_HOME is ignored, as its specification asks. Empty without a home."""
+    for root in (inherited.get("XDG_CONFIG_HOME", ""), os.path.expanduser("~/.config")):
+        if root.startswith("/"):
+            return os.path.join(root, "run-app")
+    return ""
 
 
 def shipped_folder() -> str:
@@ -46,13 +47,14 @@ def shipped_folder() -> str:
 
 def folders(inherited: dict[str, str]) -> list[str]:
     """Where names are looked for, first wins. Never the current directory: it could set LD_PRELOAD."""
-    found = [os.path.join(config_folder(inherited), "env"), shipped_folder()]
+    own = config_folder(inherited)
+    found = [os.path.join(own, "env")] if own else []
     extra = inherited.get("RUN_APP_ENV_DIR")
     if extra:
         if not extra.startswith("/") or not os.path.isdir(extra):
             raise LauncherError(f"RUN_APP_ENV_DIR={extra}: not a folder with an absolute path")
-        found.insert(1, extra)
-    return found
+        found.append(extra)
+    return [*found, shipped_folder()]
 
 
 def find(name: str, inherited: dict[str, str]) -> str:
@@ -78,8 +80,12 @@ def read(path: str, notes: list[str]) -> list[Setting]:
     text = _text(path, notes)
     settings: list[Setting] = []
     lines: dict[str, int] = {}
-    plain = _plain_lines(text)
-    for name, value, line in _any_lines(text, path) if plain is None else plain:
+    found = plain_lines(text)
+    if found is None:
+        from launcher.grammar import any_lines
+
+        found = any_lines(text, path)
+    for name, value, line in found:
         origin = f"{path}:{line}"
         if not is_name(name):
             raise LauncherError(f"{origin}: {name!a} is no name for a variable; letters, digits and _ make one")
@@ -129,7 +135,7 @@ def _text(path: str, notes: list[str]) -> str:
         raise LauncherError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
 
 
-def _plain_lines(text: str) -> list[tuple[str, str, int]] | None:
+def plain_lines(text: str) -> list[tuple[str, str, int]] | None:
     """Name, value and line of every setting, or None if one line takes more than splitting at its `=`.
 
     These lines mean the same to python-dotenv (a property test holds the two together), whose parser brings in
@@ -147,35 +153,4 @@ def _plain_lines(text: str) -> list[tuple[str, str, int]] | None:
         if not (equals and plain and is_name(name)):
             return None
         found.append((name, value, number))
-    return found
-
-
-def _any_lines(text: str, path: str) -> list[tuple[str, str, int]]:
-    """The same by python-dotenv's grammar: quotes, escapes, `export`, comments behind a value."""
-    import io
-    from importlib.machinery import PathFinder
-    from importlib.util import module_from_spec
-
-    # Only the parser: the package's own __init__ costs five times as much.
-    package = PathFinder.find_spec("dotenv", sys.path)
-    spec = package and PathFinder.find_spec("dotenv.parser", package.submodule_search_locations)
-    if not spec or not spec.loader:
-        raise LauncherError("python-dotenv is not installed; pip install python-dotenv")
-    parser = module_from_spec(spec)
-    spec.loader.exec_module(parser)
-
-    found = []
-    for binding in parser.parse_stream(io.StringIO(text, newline="")):
-        source: str = binding.original.string
-        # A binding begins with the blank lines before it.
-        blank = source[: len(source) - len(source.lstrip())].replace("\r\n", "\n").replace("\r", "\n")
-        line = binding.original.line + blank.count("\n")
-        if binding.error:
-            raise LauncherError(f"{path}:{line}: not a line NAME=value (a quote left open, words after a quote?)")
-        if binding.key is None:
-            continue
-        if binding.value is None:
-            # Not quoted here: a secret pasted alone on its line has no name that says so.
-            raise LauncherError(f"{path}:{line}: no = in this line; NAME= gives an empty value")
-        found.append((binding.key, binding.value, line))
     return found

@@ -109,7 +109,9 @@ def test_an_old_card_gets_a_compute_type_it_has(auto: Auto) -> None:
 
 
 def test_a_card_that_tells_no_memory_is_the_smallest(auto: Auto) -> None:
-    assert auto(SHARED)[0] == "gpu float16 unset"
+    shown, said = auto(SHARED)
+    assert shown == "gpu float16 unset"
+    assert said == "auto picked gpu: NVIDIA GB10, memory unknown, compute capability 12.1"
 
 
 def test_under_wsl_profile_wsl_is_laid_over_it(auto: Auto) -> None:
@@ -162,6 +164,7 @@ def test_of_different_cards_the_largest_comes_first(auto: Auto) -> None:
         ("", "cpu"),
         ("-1", "cpu"),
         ("7,1", "cpu"),
+        ("MIG-0c757cd7-e942", "gpu"),
     ],
 )
 def test_cuda_visible_devices_is_respected(auto: Auto, devices: str, profile: str) -> None:

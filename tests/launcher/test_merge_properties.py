@@ -8,9 +8,10 @@ from dotenv.parser import parse_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launcher import LauncherError, profiles
+from launcher import LauncherError
 from launcher.environment import join, merge
-from launcher.profiles import Setting
+from launcher.grammar import any_lines
+from launcher.profiles import Setting, plain_lines
 
 NAMES = st.sampled_from("A B C D E_1 LD_LIBRARY_PATH LD_PRELOAD".split())
 VALUES = st.text(st.characters(exclude_characters="\0$", codec="utf-8"), max_size=12)
@@ -83,13 +84,13 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_plain_lines_mean_to_us_what_they_mean_to_python_dotenv(text: str) -> None:
     """The reader that spares python-dotenv's import must never give another answer than python-dotenv."""
-    plain = profiles._plain_lines(text)
+    plain = plain_lines(text)
     if plain is None:
         return
     bindings = list(parse_stream(io.StringIO(text, newline="")))
     assert not any(binding.error for binding in bindings)
     assert [(name, value) for name, value, _ in plain] == [(b.key, b.value) for b in bindings if b.key is not None]
-    assert plain == profiles._any_lines(text, "file")
+    assert plain == any_lines(text, "file")
 
 
 @given(st.lists(st.tuples(NAMES, st.from_regex(r"[!-~]{0,8}", fullmatch=True)), max_size=6))
@@ -97,14 +98,14 @@ def test_ordinary_lines_are_plain(pairs: list[tuple[str, str]]) -> None:
     """Or the test above would say nothing."""
     text = "".join(f"# why\n{name}={value}\n" for name, value in pairs)
     if not set("'\"#\\") & set("".join(value for _, value in pairs)):
-        assert [(name, value) for name, value, _ in profiles._plain_lines(text) or []] == pairs
+        assert [(name, value) for name, value, _ in plain_lines(text) or []] == pairs
 
 
 @settings(max_examples=200)
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_line_numbers_point_at_the_name(text: str) -> None:
     try:
-        found = profiles._any_lines(text, "file")
+        found = any_lines(text, "file")
     except LauncherError:
         return
     numbered = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -86,6 +86,7 @@ def test_unset_removes_what_is_inherited_and_what_a_profile_sets(run_app: Run, p
         (["--unset", "A-B"], "--unset A-B: it is --unset NAME"),
         (["--set", "X=1", "--unset", "X"], "contradicts"),
         (["--keep", "X", "--unset", "X"], "contradicts"),
+        (["--unset", "RUN_APP_SETTINGS"], "RUN_APP_SETTINGS is what run-app itself reports"),
         (["--set", "RUN_APP_PROFILE=x"], "RUN_APP_PROFILE is what run-app itself reports"),
         (["--set", "MALLOC_ARENA_MAX=four"], "--set: MALLOC_ARENA_MAX=four: it is an integer from 1"),
         (["--env-file", "no.env"], "no.env: No such file or directory"),
@@ -158,6 +159,19 @@ def test_profiles_are_looked_for_in_three_folders_and_never_where_one_stands(
             2,
             f"run-app: RUN_APP_ENV_DIR={bad}: not a folder with an absolute path\n",
         )
+
+
+def test_without_a_home_nothing_is_looked_for_where_one_stands(run_app: Run, tmp_path: Path) -> None:
+    for home in ("relative", "~"):
+        folder = tmp_path / home / ".config/run-app/env"
+        folder.mkdir(parents=True)
+        (folder / "cpu.env").write_text("X=here")
+        assert run_app("-p", "cpu", *SHOW_X, env={"HOME": home, "XDG_CONFIG_HOME": home}).stdout == "unset"
+
+
+def test_what_is_said_stays_on_its_line_and_commands_no_terminal(run_app: Run, tmp_path: Path) -> None:
+    done = run_app("-p", "./a\n\x1b[2J\udcff.env", *SHOW_X)
+    assert done.stderr == f"run-app: {tmp_path}/a\\n\\x1b[2J\\udcff.env: No such file or directory\n"
 
 
 def test_json_says_who_won_over_whom(run_app: Run, profile: Profile) -> None:
