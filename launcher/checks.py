@@ -67,9 +67,7 @@ def check(setting: Setting, value: str, target: Target, notes: list[str]) -> str
     if name == "OMP_NUM_THREADS" and value.isdigit() and not origin.startswith("--"):
         cores = len(os.sched_getaffinity(0))
         if int(value) > cores:
-            # Within a start that has said so, once is enough.
-            if target.inherited.get(name) != str(cores):
-                notes.append(f"{origin}: OMP_NUM_THREADS={value} lowered to this machine's {cores} cores")
+            notes.append(f"{origin}: OMP_NUM_THREADS={value} lowered to this machine's {cores} cores")
             return str(cores)
     return value
 

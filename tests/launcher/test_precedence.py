@@ -124,17 +124,19 @@ def test_loader_lists_go_in_front_without_empty_entries(run_app: Run, profile: P
     assert run_app("-p", "low", *nested, *show, env={"LD_LIBRARY_PATH": c}).stdout == f"{a}:{b}:{c}\n"
 
 
-def test_nesting_passes_the_same_profile_through_and_names_another(run_app: Run) -> None:
+def test_nesting_passes_the_same_profile_through_and_names_another(
+    run_app: Run, home: dict[str, str], profile: Profile
+) -> None:
+    profile("MALLOC_ARENA_MAX=3\nX=${HOME}", "wide")
     inner = (PYTHON, "-P", "-m", "launcher")
     show = ("--", "sort", "-z", "/proc/self/environ")
-    once = run_app("-p", "wsl", *show)
-    for again in (("-p", "wsl"), ()):
-        twice = run_app("-p", "wsl", "--", *inner, *again, *show)
-        assert twice.stdout == once.stdout
-        assert twice.stderr == once.stderr
-    other = run_app("-p", "wsl", "--", *inner, "-p", "cpu", "--", "sh", "-c", "echo $RUN_APP_PROFILE")
-    assert other.stdout == "cpu\n"
-    assert other.stderr.splitlines()[-1] == "run-app: inside profile wsl, now cpu; what only wsl sets stays"
+    once = run_app("-p", "cpu,wide", *show)
+    for again in (("-p", "cpu,wide"), ()):
+        twice = run_app("-p", "cpu,wide", "--", *inner, *again, *show)
+        assert (twice.stdout, twice.stderr) == (once.stdout, "")
+    other = run_app("-p", "wide,cpu", "--", *inner, "-p", "cpu", "--", "sh", "-c", "echo $RUN_APP_PROFILE $X")
+    assert other.stdout == f"cpu {home['HOME']}\n"
+    assert other.stderr == "run-app: inside profile wide,cpu, now cpu; what only wide,cpu sets stays\n"
 
 
 def test_profiles_are_looked_for_in_three_folders_and_never_where_one_stands(

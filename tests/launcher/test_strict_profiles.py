@@ -268,6 +268,18 @@ def test_a_dollar_without_braces_is_literal_and_said(run_app: Run, profile: Prof
     assert done.stderr == f"run-app: {path}:1: $HOME in A is taken literally; ${{HOME}} is expanded\n"
 
 
+def test_more_threads_than_cores_are_lowered_and_said(run_app: Run, profile: Profile) -> None:
+    cores = len(os.sched_getaffinity(0))
+    show = ("--", "sh", "-c", "echo $OMP_NUM_THREADS")
+    path = profile(f"OMP_NUM_THREADS={cores + 1}")
+    done = run_app("-p", "mine", *show)
+    assert done.stdout == f"{cores}\n"
+    assert done.stderr == f"run-app: {path}:1: OMP_NUM_THREADS={cores + 1} lowered to this machine's {cores} cores\n"
+    assert run_app("-p", "mine", "--set", "OMP_NUM_THREADS=64", *show).stdout == "64\n"
+    profile(f"OMP_NUM_THREADS={cores},1")
+    assert run_app("-p", "mine", *show).stdout == f"{cores},1\n"
+
+
 @pytest.mark.parametrize(
     ("env", "says"),
     [
