@@ -142,10 +142,11 @@ def test_pip_installs_the_launcher_and_python_dotenv(wheel: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_pip_resolves_everything_without_the_override(tmp_path: Path) -> None:
-    """uv's resolver is not pip's, and pip is what a stranger has."""
+    """Pip is what a stranger has, and its resolver is not uv's."""
     venv.create(tmp_path / "venv", with_pip=True)
-    pip = [tmp_path / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--dry-run", "--report"]
-    output(*pip, tmp_path / "report", f"{ROOT}[app]")
+    python = tmp_path / "venv" / "bin" / "python"
+    options = f"-m pip install --quiet --dry-run --report {tmp_path}/report".split()
+    output(python, *options, f"{ROOT}[app]")
     report = json.loads((tmp_path / "report").read_text())
     found = {package["metadata"]["name"].lower(): package["metadata"]["version"] for package in report["install"]}
     assert [found[name][:4] for name in ("torch", "torchaudio", "torchcodec")] == ["2.8.", "2.8.", "0.7."]
