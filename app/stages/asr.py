@@ -17,6 +17,10 @@ BEAM_SIZE = 5
 LANGUAGE_THRESHOLD = 0.5
 """Below this probability another window of speech is asked for its language."""
 LANGUAGE_WINDOWS = 4
+LEAST_HEARD_S = 1.0
+"""A second look at a chunk moves on by at least this much, so that it ends."""
+MISSED_S = 1.5
+"""Less speech than this after the last word is its own tail, and the padding of VAD."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,24 @@ def merge_spans(spans: Iterable[Span], longest_s: float = LONGEST_SPAN_S) -> lis
         else:
             chunks.append(span)
     return chunks
+
+
+def missed_tail(chunk: Span, speech: Iterable[Span], heard_until: float) -> Span | None:
+    """The end of a chunk, where the recogniser fell silent while somebody still spoke; None where it heard it all.
+
+    Without timestamps Whisper now and then ends its text in the middle of a chunk, mostly at a pause. Decoding the
+    rest by itself takes the word error of the joined prompts from 4.5 to 3.1 % (English) and from 12.4 to 9.8 %
+    (Spanish); docs/quality.md. A chunk with next to no text is not asked again: it would say the same, for ever.
+    """
+    rest = [
+        Span(max(span.start, heard_until), span.end)
+        for span in speech
+        if chunk.start <= span.start and span.end <= chunk.end and span.end > heard_until
+    ]
+    missed_s = sum(span.end - span.start for span in rest)
+    if heard_until < chunk.start + LEAST_HEARD_S or missed_s < MISSED_S:
+        return None
+    return Span(rest[0].start, chunk.end)
 
 
 def choose_device(options: AsrOptions) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from app.stages.asr import (
     choose_language,
     describe,
     merge_spans,
+    missed_tail,
     with_transcript,
 )
 from app.transcript import Segment, Word
@@ -45,33 +46,41 @@ class FasterWhisper:
         if not chunks:
             return with_transcript(work, (), None, None)
         language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
-        return with_transcript(work, self._segments(work, chunks, language, report), language, probability)
+        segments = sorted(self._segments(work, chunks, language, report), key=lambda segment: segment.start)
+        return with_transcript(work, segments, language, probability)
 
     def _segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> Iterator[Segment]:
-        # One call a batch: given all chunks, the pipeline makes the features of the whole file first,
-        # and memory would grow with the file.
+        """The text of all chunks, those that broke off and are decoded again after the others of their batch."""
         size = self._options.batch_size
-        for first in range(0, len(chunks), size):
-            batch = chunks[first : first + size]
-            segments, _ = self._pipeline.transcribe(
-                work.waveform,
-                language=language,
-                beam_size=BEAM_SIZE,
-                batch_size=size,
-                word_timestamps=True,
-                clip_timestamps=[{"start": chunk.start, "end": chunk.end} for chunk in batch],
-            )
-            for segment in segments:
-                yield Segment(
-                    start=float(segment.start),
-                    end=float(segment.end),
-                    text=segment.text,
-                    words=tuple(
-                        Word(float(w.start), float(w.end), w.word, round(float(w.probability), 3))
-                        for w in segment.words
-                    ),
-                )
-            report(batch[-1].end, work.duration)
+        pending = chunks
+        while pending:
+            # One call a batch: given all chunks, the pipeline makes the features of the whole file first,
+            # and memory would grow with the file.
+            batch, pending = pending[:size], pending[size:]
+            segments = list(self._decode(work, batch, language))
+            yield from segments
+            tails = [missed_tail(chunk, work.speech, _last_word_end(chunk, segments)) for chunk in batch]
+            pending = [tail for tail in tails if tail] + pending
+            report(min((chunk.start for chunk in pending), default=work.duration), work.duration)
+
+    def _decode(self, work: Work, batch: list[Span], language: str) -> Iterator[Segment]:
+        segments, _ = self._pipeline.transcribe(
+            work.waveform,
+            language=language,
+            beam_size=BEAM_SIZE,
+            batch_size=len(batch),
+            word_timestamps=True,
+            clip_timestamps=[{"start": chunk.start, "end": chunk.end} for chunk in batch],
+        )
+        for segment in segments:
+            words = (Word(float(w.start), float(w.end), w.word, round(float(w.probability), 3)) for w in segment.words)
+            yield Segment(float(segment.start), float(segment.end), segment.text, tuple(words))
 
     def release(self) -> None:
         self._pipeline = None
+
+
+def _last_word_end(chunk: Span, segments: list[Segment]) -> float:
+    """Where the text of this chunk ends, in seconds; its start where there is none."""
+    words = (word for segment in segments for word in segment.words)
+    return max((word.end for word in words if chunk.start < word.end <= chunk.end), default=chunk.start)

@@ -10,7 +10,7 @@ import pytest
 from app import messages
 from app.messages import Failed, Finished, Job, Loaded, Message, Progress, Result, Started
 from app.stages import Span
-from app.stages.asr import merge_spans
+from app.stages.asr import merge_spans, missed_tail
 from app.transcript import LONGEST_SEGMENT_S, Segment, Transcript, Word, split_at_sentences
 from app.writers import WRITERS
 
@@ -76,6 +76,23 @@ def test_chunks_hold_all_speech_and_fit_the_window() -> None:
     for span in spans:
         assert sum(c.start <= span.start and span.end <= c.end for c in chunks) == 1
     assert merge_spans([]) == []
+
+
+SPEECH = (Span(0, 4), Span(5, 9), Span(10, 14), Span(16, 20))
+
+
+@pytest.mark.parametrize(
+    ("heard_until", "tail"),
+    [
+        (13.9, None),  # all of it
+        (13.0, None),  # the last word's tail
+        (9.2, Span(10, 14)),  # silent since a pause
+        (6.5, Span(6.5, 14)),  # silent in the middle of a span
+        (0.0, None),  # nothing at all: the same again would be nothing again
+    ],
+)
+def test_speech_that_was_not_heard_is_found(heard_until: float, tail: Span | None) -> None:
+    assert missed_tail(Span(0, 14), SPEECH, heard_until) == tail
 
 
 TALK = Transcript(
