@@ -182,6 +182,11 @@ def test_a_named_profile_asks_no_card(auto: Auto) -> None:
     assert auto(BLACKWELL_96, init="time.sleep(60)", words=("-p", "cpu")) == ("cpu int8 unset", "")
 
 
+def test_asking_leaves_the_program_no_child_to_wait_for(run_app: Run) -> None:
+    program = "import os\ntry: print(os.waitpid(-1, os.WNOHANG))\nexcept ChildProcessError: print('none')"
+    assert run_app("--", PYTHON, "-c", program).stdout == "none\n"
+
+
 def test_wsl_alone_leaves_device_and_model_to_the_app(run_app: Run) -> None:
     done = run_app("-p", "wsl", "--", "sh", "-c", "echo ${RUN_APP_DEVICE-unset} ${RUN_APP_MODEL-unset}")
     assert done.stdout == "unset unset\n"

@@ -5,7 +5,7 @@ import random
 import subprocess
 
 from dotenv.parser import parse_stream
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from launcher import LauncherError
@@ -81,6 +81,8 @@ PIECES = st.sampled_from(
 
 
 @settings(max_examples=400)
+@example("# comment\rA=1")
+@example("A=1\x85B=2")
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_plain_lines_mean_to_us_what_they_mean_to_python_dotenv(text: str) -> None:
     """The reader that spares python-dotenv's import must never give another answer than python-dotenv."""
