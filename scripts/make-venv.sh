@@ -118,7 +118,7 @@ started=$SECONDS
 
 if is_reusable; then
     fresh=no
-    say "bringing .venv up to date with the lock"
+    say "bringing .venv up to date"
 else
     fresh=yes
     choose_python # or dies
@@ -126,7 +126,7 @@ else
     say "making .venv with Python $python_version: about $(gb "$download_mb") to download unless cached, $(gb "$disk_mb") on disk"
 fi
 
-rm -f "$venv/.ready" "$venv/.ready-test"
+rm -f "$venv/.ready"
 : >"$venv/.unfinished" || die "cannot write in $venv"
 : >"$log"
 cd "$root"
@@ -144,13 +144,17 @@ if [[ "$("$venv/bin/uv" --version 2>/dev/null)" != "uv ${wanted#uv==}"* ]]; then
         --progress-bar off --force-reinstall --no-deps --require-hashes -r "$venv/uv.txt"
 fi
 
-locks=(requirements.lock)
-[[ $kind == run ]] || locks+=(requirements-test.lock)
 uv=(env -u UV_SYSTEM_PYTHON "$venv/bin/uv" pip)
-step "packages" "${uv[@]}" sync --python "$venv/bin/python" --require-hashes --compile-bytecode "${locks[@]}"
+if ! packages_are_locked "$kind"; then
+    rm -f "$venv/.locked" "$venv/.locked-test"
+    locks=(requirements.lock)
+    [[ $kind == run ]] || locks+=(requirements-test.lock)
+    step "packages" "${uv[@]}" sync --python "$venv/bin/python" --require-hashes --compile-bytecode "${locks[@]}"
+    cp requirements.lock "$venv/.locked"
+    [[ $kind == run ]] || cp requirements-test.lock "$venv/.locked-test"
+fi
 step "run-app itself" "${uv[@]}" install --python "$venv/bin/python" --no-build-isolation --no-deps --editable "$root"
 
-if [[ $kind == test ]]; then cp requirements-test.lock "$venv/.ready-test"; fi
 rm -f "$venv/.unfinished"
 venv_stamp >"$venv/.ready.new"
 mv "$venv/.ready.new" "$venv/.ready"

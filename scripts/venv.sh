@@ -7,17 +7,22 @@ root=$(readlink -f -- "${BASH_SOURCE[0]}")
 root=${root%/scripts/*}
 venv=$root/.venv
 
-# What .venv was made from. The root is part of it because scripts in .venv/bin hold absolute paths:
-# a checkout that was moved or copied needs a new one.
+# The root is part of it because scripts in .venv/bin hold absolute paths: a checkout that was moved or copied
+# needs a new .venv. pyproject.toml is, because the installed metadata and commands come from it.
 venv_stamp() {
-    printf '%s\n%s\n%s\n' "$root" "$(<"$root/pyproject.toml")" "$(<"$root/requirements.lock")"
+    printf '%s\n%s\n' "$root" "$(<"$root/pyproject.toml")"
 }
 
-# venv_is_good run|test. The stamps are written last, so an interrupted install has none.
+# packages_are_locked run|test: copies of the locks lie in .venv since everything in them was installed.
+packages_are_locked() {
+    cmp -s "$venv/.locked" "$root/requirements.lock" || return 1
+    [[ $1 == run ]] || cmp -s "$venv/.locked-test" "$root/requirements-test.lock"
+}
+
+# venv_is_good run|test. The stamp is written last, so an interrupted install has none.
 venv_is_good() {
     [[ -x $venv/bin/python && -x $venv/bin/run-app && -r $venv/.ready ]] || return 1
-    [[ $(<"$venv/.ready") == "$(venv_stamp)" ]] || return 1
-    [[ $1 == run ]] || cmp -s "$venv/.ready-test" "$root/requirements-test.lock"
+    [[ $(<"$venv/.ready") == "$(venv_stamp)" ]] && packages_are_locked "$1"
 }
 
 # ensure_venv run|test

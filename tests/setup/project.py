@@ -145,6 +145,11 @@ class Project:
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
+    def change(self, name: str) -> None:
+        """Another content, the same meaning."""
+        with (self.root / name).open("a") as file:
+            file.write("# changed\n")
+
     def calls(self) -> list[str]:
         """What uv was asked since the last time this was asked, its version aside."""
         lines = self.calls_log.read_text().splitlines() if self.calls_log.exists() else []

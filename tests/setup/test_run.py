@@ -62,11 +62,9 @@ def test_it_is_found_through_a_link_from_any_folder(ready: Project, tmp_path: Pa
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
-def test_a_changed_file_brings_the_same_venv_up_to_date(ready: Project, name: str) -> None:
+def test_a_changed_lock_brings_the_same_venv_up_to_date(ready: Project) -> None:
     (ready.venv / "kept").touch()
-    with (ready.root / name).open("a") as file:
-        file.write("# changed\n")
+    ready.change("requirements.lock")
     result = ready.run("x")
     assert "bringing .venv up to date" in result.stderr
     assert ready.calls() == ["pip sync", "pip install"]
@@ -74,10 +72,24 @@ def test_a_changed_file_brings_the_same_venv_up_to_date(ready: Project, name: st
     assert ready.run("x").stderr == ""
 
 
-@pytest.mark.parametrize("broken", ["bin/python", "bin/run-app", ".ready"])
+def test_a_changed_pyproject_installs_run_app_again_and_needs_no_network(ready: Project) -> None:
+    ready.change("pyproject.toml")
+    assert "bringing .venv up to date" in ready.run("x").stderr
+    assert ready.calls() == ["pip install"]
+    assert ready.run("x").stderr == ""
+
+
+@pytest.mark.parametrize("broken", ["bin/run-app", ".ready", ".locked"])
 def test_a_missing_piece_is_repaired(ready: Project, broken: str) -> None:
     (ready.venv / broken).unlink()
+    assert ready.run("x").stdout == f"<{ready.home}><x>"
+    assert (ready.venv / broken).exists()
+
+
+def test_a_missing_interpreter_is_a_new_venv(ready: Project) -> None:
+    (ready.venv / "bin" / "python").unlink()
     result = ready.run("x")
+    assert "making .venv" in result.stderr
     assert result.stdout == f"<{ready.home}><x>"
     assert installs(ready) == ["pip sync"]
 
@@ -91,7 +103,7 @@ def test_a_moved_checkout_gets_a_venv_of_its_own(ready: Project) -> None:
 
 def test_ctrl_c_ends_everything_and_the_next_call_starts_over(ready: Project) -> None:
     (ready.venv / "old").touch()
-    (ready.venv / ".ready").unlink()
+    ready.change("requirements.lock")
     process = ready.start("x", UV_DOUBLE="hang")
     uv = int(wait_for(Path(f"{ready.calls_log}.pid")))
     os.kill(process.pid, signal.SIGINT)  # the shell that waits for make-venv.sh
@@ -124,7 +136,7 @@ def test_two_first_calls_at_once_install_once_with_the_first_python_that_fits(pr
 
 
 def test_an_install_that_outlives_its_killed_shell_keeps_others_waiting(ready: Project) -> None:
-    (ready.venv / ".ready").unlink()
+    ready.change("requirements.lock")
     pid_file = Path(f"{ready.calls_log}.pid")
     pid_file.unlink(missing_ok=True)
     first = ready.start("x", UV_DOUBLE="hang")
