@@ -28,6 +28,7 @@ gb() { printf '%d.%d GB' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 interrupted() { # EXIT_CODE
     [[ -z $running ]] || kill -TERM -- "-$running" 2>/dev/null || true
     wait
+    [[ ! -t 2 ]] || echo >&2 # below the line of progress
     say "interrupted; the next call starts .venv over, from what is downloaded by then"
     exit "$1"
 }
