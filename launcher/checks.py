@@ -22,7 +22,7 @@ ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 INTEGERS = {
     "MALLOC_ARENA_MAX": (1, 1 << 31),
     "MALLOC_ARENA_TEST": (1, 1 << 31),
-    "MALLOC_TRIM_THRESHOLD_": (0, 1 << 62),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 1 << 62),
     "MALLOC_TOP_PAD_": (0, 1 << 62),
     # Of more than half its largest heap glibc takes no notice (malloc.c, do_set_mmap_threshold).
     "MALLOC_MMAP_THRESHOLD_": (0, 32 << 20),
@@ -47,7 +47,8 @@ WORDS = {
         *("default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
         *("int16", "float16", "bfloat16", "float32"),
     ),
-    "TOKENIZERS_PARALLELISM": ("true", "false"),
+    "TOKENIZERS_PARALLELISM": ("true", "false", "True", "False", "1", "0", "yes", "no", "on", "off"),
+    # Whatever is not True counts as False, true included.
     "GRADIO_ANALYTICS_ENABLED": ("True", "False"),
     "CUDA_DEVICE_ORDER": ("PCI_BUS_ID", "FASTEST_FIRST"),
     "CUDA_MODULE_LOADING": ("LAZY", "EAGER", "DEFAULT"),
@@ -89,10 +90,15 @@ def wrong(name: str, value: str, target: Target) -> str:
         low, high = INTEGERS[name]
         # OpenMP takes a list, one number for each level of nesting.
         for number in value.split(",") if name == "OMP_NUM_THREADS" else [value]:
-            if not (number.isascii() and number.isdigit() and len(number) < 20 and low <= int(number) <= high):
+            digits = number.removeprefix("-")
+            if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and low <= int(number) <= high):
                 return f"{name}={value}: it is an integer from {low} to {high}"
     elif name in WORDS and value not in WORDS[name]:
         return f"{name}={value}: it is one of {', '.join(WORDS[name])}"
+    elif name == "CUDA_VISIBLE_DEVICES":
+        for word in value.split(","):
+            if not (word.strip().removeprefix("-").isdigit() or word.startswith(("GPU-", "MIG-")) or not value):
+                return f"{name}={value}: it is numbers or names of cards (GPU-..., MIG-...) with commas between"
     elif name in ALLOCATORS:
         from launcher.allocator import wrong_option
 
@@ -129,7 +135,7 @@ def _existing(name: str, value: str, origin: str, target: Target, notes: list[st
 def doubts(plan: Plan, target: Target) -> list[str]:
     """Known harm in the final environment, what ~/.bashrc exported included."""
     environment, said = plan.environment, []
-    for name in (*INTEGERS, *WORDS, *ALLOCATORS):
+    for name in (*INTEGERS, *WORDS, *ALLOCATORS, "CUDA_VISIBLE_DEVICES"):
         if name in environment and name not in plan.entries and (fault := wrong(name, environment[name], target)):
             said.append(f"inherited {fault}")
     if "MALLOC_TRIM_THRESHOLD_" in environment and "MALLOC_MMAP_THRESHOLD_" not in environment:

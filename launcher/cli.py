@@ -9,13 +9,14 @@ from launcher.target import Target
 
 PREFIX = "run-app: "
 COMMANDS = ("profiles", "alias")
+PAGES = (*COMMANDS, "-h", "--help", "--version")
 FORMATS = ("table", "sh", "json")
 
 
 class Request:
     """What the command line asks for."""
 
-    __slots__ = ("app", "command", "env_files", "form", "keep", "profiles", "sets", "unset")
+    __slots__ = ("app", "command", "env_files", "form", "keep", "page", "profiles", "sets", "unset")
 
     def __init__(self) -> None:
         self.profiles: list[str] = []
@@ -26,21 +27,26 @@ class Request:
         self.form = ""
         self.app: list[str] = []
         self.command: list[str] = []
+        self.page: list[str] = []
 
 
 def entry() -> int:
     """The console script. Returns only where no program was started."""
     execute.let_interrupt()
-    words = sys.argv[1:]
     try:
-        if words and words[0] in (*COMMANDS, "-h", "--help", "--version"):
-            from launcher import pages
+        request = parse(sys.argv[1:])
+        if not request.page:
+            return start(request)
+        from launcher import pages
 
-            return pages.page(words, dict(os.environ))
-        return start(parse(words))
+        return pages.page(request.page, execute.inherited())
     except LauncherError as error:
         say(str(error))
         return error.code
+    except OSError as error:
+        # A folder that cannot be read, a current directory that is gone: whatever the system says, in one line.
+        say(str(error))
+        return 2
 
 
 def say(message: str) -> None:
@@ -63,6 +69,11 @@ def parse(words: list[str]) -> Request:
             request.command = list(rest)
             if not request.command:
                 raise LauncherError("no COMMAND behind --; run-app [options] -- COMMAND [ARGS...]")
+        elif word in PAGES:
+            if word in COMMANDS and word != words[0]:
+                raise LauncherError(f"{word} takes no options; run-app {word}")
+            request.page = [word, *(rest if word in COMMANDS else ())]
+            break
         elif not word.startswith("-"):
             request.app = [word, *rest]
         else:

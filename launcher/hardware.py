@@ -88,10 +88,12 @@ def cards() -> tuple[list[Card], str]:
 def _answer(writer: int) -> "NoReturn":
     """In the child: a line for each card into `writer`, by NVML or else by becoming nvidia-smi."""
     try:
+        # In this order: where the streams were closed, the pipe itself may have become 0, 1 or 2.
+        os.dup2(writer, 1)
+        os.set_inheritable(1, True)
         sink = os.open(os.devnull, os.O_RDWR)
         os.dup2(sink, 0)
         os.dup2(sink, 2)
-        os.dup2(writer, 1)
         lines = _by_nvml()
         if lines:
             os.write(1, "\n".join(lines).encode())

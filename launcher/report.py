@@ -23,10 +23,11 @@ def known_profiles(folders: list[str]) -> dict[str, str]:
     """Every profile's name and file; a folder named earlier wins."""
     found: dict[str, str] = {}
     for folder in reversed(folders):
-        if os.path.isdir(folder):
-            for file in sorted(os.listdir(folder)):
-                if file.endswith(".env"):
-                    found[file.removesuffix(".env")] = os.path.join(folder, file)
+        try:
+            files = os.listdir(folder)
+        except OSError:
+            continue
+        found |= {file.removesuffix(".env"): os.path.join(folder, file) for file in files if file.endswith(".env")}
     return dict(sorted(found.items()))
 
 

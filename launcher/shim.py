@@ -50,7 +50,7 @@ def _obstacle() -> str:
     if "ipykernel" in modules or "google.colab" in modules:
         return "a notebook's kernel cannot start itself again"
     if hasattr(sys, "ps1") or sys.flags.interactive:
-        return "an interactive session would be lost"
+        return "an interactive interpreter would lose what it knows"
     if getattr(modules["__main__"], "__file__", "<stdin>") == "<stdin>" and sys.argv[:1] != ["-c"]:
         return "the program came from stdin, which cannot be read twice"
     multiprocessing = modules.get("multiprocessing.process")

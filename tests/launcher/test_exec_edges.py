@@ -164,6 +164,13 @@ def test_a_relative_command_runs_in_the_current_directory(run_app: Run, tmp_path
     assert run_app("-p", "cpu", "--", "./here.sh", cwd=tmp_path).stdout == f"{tmp_path}\n"
 
 
+def test_a_current_directory_that_is_gone_matters_only_where_it_is_asked_for(run_app: Run) -> None:
+    gone = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -P -m launcher'
+    assert run_app("--", "sh", "-c", f"{gone} -p cpu -- echo started", PYTHON).stdout == "started\n"
+    done = run_app("-p", "cpu", "--", "sh", "-c", f"{gone} -p ./x.env -- echo started", PYTHON)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
 def test_no_file_descriptor_of_the_launcher_reaches_the_program(run_app: Run) -> None:
     program = "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))"
     assert run_app("-p", "cpu", "--", PYTHON, "-c", program).stdout == "[0, 1, 2, 3]\n"

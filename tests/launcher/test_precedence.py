@@ -241,3 +241,4 @@ def test_help_fits_one_screen_and_states_the_rule(run_app: Run) -> None:
     assert len(done.stdout.splitlines()) <= 24
     assert "--set > --env-file > local.env > profiles, later ones first > base > inherited" in done.stdout
     assert run_app("--version").stdout.startswith("run-app ")
+    assert run_app("-p", "cpu", "-h").stdout == done.stdout

@@ -92,6 +92,8 @@ def test_an_app_is_started_as_a_module_by_the_same_interpreter_without_the_curre
         (["--"], 2, "no COMMAND behind --"),
         (["--profil", "cpu", "x"], 2, "--profil: no such option"),
         (["--profile"], 2, "--profile needs a value"),
+        (["-p", "cpu", "profiles"], 2, "profiles takes no options"),
+        (["profiles", "x"], 2, "it takes no arguments"),
         (["--print=xml"], 2, "table, sh, json"),
         (["-p", "blackwel96", "x"], 2, "did you mean blackwell96?"),
         (["-p", "nosuch", "x"], 2, "there are base, blackwell96, cpu, gpu, gpu48, wsl"),
