@@ -7,10 +7,17 @@ from launcher import LauncherError, checks, environment, execute, profiles
 from launcher.profiles import Setting
 from launcher.target import Target
 
-PREFIX = "run-app: "
 COMMANDS = ("profiles", "alias")
 PAGES = (*COMMANDS, "-h", "--help", "--version")
 FORMATS = ("table", "sh", "json")
+OPTIONS = {
+    "-p": "NAME[,NAME...]",
+    "--profile": "NAME[,NAME...]",
+    "--env-file": "FILE",
+    "--set": "NAME=VALUE",
+    "--unset": "NAME",
+    "--keep": "NAME",
+}
 
 
 class Request:
@@ -55,7 +62,7 @@ def say(message: str) -> None:
         # A file's name or contents must neither break the line nor reach the terminal as commands.
         message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     try:
-        os.write(2, f"{PREFIX}{message}\n".encode())
+        os.write(2, f"run-app: {message}\n".encode())
     except OSError:
         pass
 
@@ -93,16 +100,6 @@ def parse(words: list[str]) -> Request:
         if name in request.keep or any(name == setting.name for setting in request.sets):
             raise LauncherError(f"--unset {name} contradicts --set or --keep {name}; keep one of them")
     return request
-
-
-OPTIONS = {
-    "-p": "NAME[,NAME...]",
-    "--profile": "NAME[,NAME...]",
-    "--env-file": "FILE",
-    "--set": "NAME=VALUE",
-    "--unset": "NAME",
-    "--keep": "NAME",
-}
 
 
 def _take(request: Request, flag: str, given: str) -> None:

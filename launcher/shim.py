@@ -39,9 +39,9 @@ def ensure(profile: str = "auto") -> bool:
     request.command = [sys.executable, *sys.orig_argv[1:]]
     try:
         raise SystemExit(cli.start(request))
-    except LauncherError as error:
+    except (LauncherError, OSError) as error:
         cli.say(str(error))
-        raise SystemExit(error.code) from None
+        raise SystemExit(getattr(error, "code", 2)) from None
 
 
 def _obstacle() -> str:
