@@ -80,10 +80,14 @@ def sample() -> Path:
 
 
 def check_output_folder(folder: Path) -> None:
-    """Make the folder and prove that a file can be made in it, before any work is done for it."""
+    """Prove that files can be made there, before any work is done for it. Leaves no trace: the folder itself is
+    made with the first output.
+    """
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 - as above
+    while not place.exists():
+        place = place.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise UsageError(f"{folder}: can't write there ({error.strerror}); choose another folder with -o") from None
