@@ -85,7 +85,7 @@ _run_app() {
     esac
 }
 """
-APPS = """transcribe gradio emilia verify monitor profiles alias -- --profile --env-file --set --unset --keep
+APPS = """transcribe profiles alias -- --profile --env-file --set --unset --keep
             --print --print=sh --print=json --help --version"""
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, RUN_APP, Run
+
+from tests.launcher.launching import PYTHON, RUN_APP, Run
 
 
 @pytest.fixture

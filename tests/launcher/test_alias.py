@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, Run
+
+from tests.launcher.launching import PYTHON, Run
 
 # Completes the words given as a terminal would hand them over, and shows the answers.
 COMPLETE = '_run_app; printf "%s\\n" "${COMPREPLY[@]}"'

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, Run
+
+from tests.launcher.launching import PYTHON, Run
 
 BLACKWELL_96 = "NVIDIA RTX PRO 6000 Blackwell,97887,12.0"
 BLACKWELL_48 = "NVIDIA RTX PRO 5000 Blackwell,48935,12.0"

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, RUN_APP, Run
+
+from tests.launcher.launching import PYTHON, RUN_APP, Run
 
 Profile = Callable[..., Path]
 ENVIRON = ("--", "cat", "/proc/self/environ")
 
 
 def environ(data: bytes) -> dict[bytes, bytes]:
-    return dict(pair.split(b"=", 1) for pair in data.split(b"\0") if pair)  # type: ignore[misc]
+    pairs = (pair.partition(b"=") for pair in data.split(b"\0") if pair)
+    return {name: value for name, _, value in pairs}
 
 
 @pytest.mark.parametrize("names", ["cpu", "gpu", "blackwell96,wsl"])

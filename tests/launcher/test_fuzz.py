@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from launching import PYTHON
+
+from tests.launcher.launching import PYTHON
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, Run
+
+from tests.launcher.launching import PYTHON, Run
 
 Profile = Callable[..., Path]
 SHOW_X = ("--", "sh", "-c", 'printf %s "${X-unset}"')

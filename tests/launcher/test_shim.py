@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, ROOT
+
+from tests.launcher.launching import PYTHON, ROOT
 
 ENSURE = "from launcher.shim import ensure\n"
 # What was there at exec: /proc/self/environ never changes afterwards.

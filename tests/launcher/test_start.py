@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, ROOT, Run
+
+from tests.launcher.launching import PYTHON, ROOT, Run
 
 SHOW = "import json, sys; print(sys.argv[1:], sys.path)"
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import PYTHON, ROOT, Run
+
+from tests.launcher.launching import PYTHON, ROOT, Run
 
 Profile = Callable[..., Path]
 STARTED = ("--", "echo", "started")
