@@ -19,7 +19,7 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
     done = run_app(*words, *STARTED, env=env)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    return done.stderr.removeprefix("run-app: ").rstrip("\n")
+    return str(done.stderr).removeprefix("run-app: ").rstrip("\n")
 
 
 @pytest.mark.parametrize(
