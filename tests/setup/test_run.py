@@ -131,7 +131,7 @@ def test_two_first_calls_at_once_install_once_with_the_first_python_that_fits(pr
     assert [out for out, _ in outputs] == [f"<{project.home}><a>", f"<{project.home}><b>"]
     assert sum("another call is making .venv; waiting for it" in err for _, err in outputs) == 1
     assert not any("pyenv" in err for _, err in outputs)
-    assert installs(project) == ["pip sync"]
+    assert project.calls() == ["pip sync", "pip install"]
     assert (project.venv / "bin" / "python").resolve() == BASE_PYTHON
 
 

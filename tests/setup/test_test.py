@@ -50,6 +50,11 @@ def test_a_path_is_one_of_the_callers_folder(ready: Project) -> None:
     assert tools(ready) == [f"{FAST} <tests/test_x.py>"]
 
 
+def test_a_word_that_is_also_a_folder_stays_a_word(ready: Project) -> None:
+    ready.run("-k", "scripts", script="test", cwd=ready.root)
+    assert tools(ready) == [f"{FAST} <-k> <scripts>"]
+
+
 def test_the_first_failure_ends_it_with_its_code(ready: Project) -> None:
     assert ready.run(script="test", FAILING="ruff").returncode == 1
     assert tools(ready) == LINT[:1]
