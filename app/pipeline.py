@@ -58,10 +58,10 @@ def run(job: Job, tell: Tell) -> None:
                     if stage is models[-1] and done.transcript is not None:
                         tell(Result(index, done.transcript))
                         del group[index]
-            if not job.resident and (stage is not models[-1] or pending):
+            if not job.resident:
                 stage.release()
                 loaded.discard(stage.name)
-                memory.release()
+            memory.release()
 
 
 def _groups(pending: list[tuple[int, Path]], decode: Stage, tell: Tell) -> Iterator[dict[int, Work]]:
