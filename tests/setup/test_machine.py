@@ -131,6 +131,24 @@ def test_no_network_for_uv_leaves_an_older_venv_whole(ready: Project) -> None:
     assert "bringing .venv up to date" in ready.run("x").stderr
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cause: failed to lookup address information: Name or service not known",
+        "cause: failed to lookup address information: Temporary failure in name resolution",
+        "cause: error decoding response body",
+        "cause: Connection reset by peer (os error 104)",
+        "cause: operation timed out",
+        "cause: invalid peer certificate: UnknownIssuer",
+        "WARNING: Retrying after connection broken by 'ReadTimeoutError(...)'",
+    ],
+)
+def test_a_network_fails_in_many_words(ready: Project, said: str) -> None:
+    line = failure(ready, UV_DOUBLE=f"error: Failed to fetch: x\n  {said}")
+    assert "no network: " in line
+    assert said in line
+
+
 def test_any_other_failure_shows_the_last_reason(ready: Project) -> None:
     line = failure(ready, UV_DOUBLE="error: Hash mismatch for `other==1`\n  cause: expected sha256:00")
     assert "packages could not be installed:   cause: expected sha256:00" in line
