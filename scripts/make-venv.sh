@@ -114,7 +114,7 @@ exec {clock}<> <(:) # never has anything to read: `read -t` on it is a sleep tha
 trap 'interrupted 129' HUP
 trap 'interrupted 130' INT
 trap 'interrupted 143' TERM
-[[ ! -e $venv/.with-tests ]] || kind="test" # what scripts/test once added stays
+[[ ! -x $venv/bin/pytest ]] || kind="test" # what scripts/test once added stays
 started=$SECONDS
 
 if is_reusable; then
@@ -135,7 +135,6 @@ if [[ $fresh == yes ]]; then
     find "$venv/" -mindepth 1 -maxdepth 1 ! -name .make-lock ! -name .unfinished ! -name install.log -exec rm -rf {} +
     step "the empty .venv" "$python" -I -m venv "$venv"
 fi
-[[ $kind == run ]] || : >"$venv/.with-tests"
 
 uv_requirement >"$venv/uv.txt"
 read -r wanted _ <"$venv/uv.txt" || die "requirements.lock holds no uv"
