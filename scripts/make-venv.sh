@@ -107,8 +107,8 @@ exec {lock}<"$venv/.make-lock"
 if ! flock -n "$lock"; then
     say "another call is making .venv; waiting for it"
     flock "$lock"
-    ! venv_is_good "$kind" || exit 0
 fi
+! venv_is_good "$kind" || exit 0 # another call was faster
 
 exec {clock}<> <(:) # never has anything to read: `read -t` on it is a sleep that starts no process
 trap 'interrupted 129' HUP
