@@ -54,7 +54,7 @@ def missed_tail(chunk: Span, speech: Iterable[Span], heard_until: float) -> Span
     """The end of a chunk, where the recogniser fell silent while somebody still spoke; None where it heard it all.
 
     Without timestamps Whisper now and then ends its text in the middle of a chunk, mostly at a pause. Decoding the
-    rest by itself takes the word error of the joined prompts from 4.5 to 3.1 % (English) and from 12.4 to 9.8 %
+    rest by itself takes the word error of the joined prompts from 4.5 to 3.1 % (English) and from 11.3 to 9.5 %
     (Spanish); docs/quality.md. A chunk with next to no text is not asked again: it would say the same, for ever.
     """
     rest = [

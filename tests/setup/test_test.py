@@ -6,6 +6,7 @@ from tests.setup.project import Project
 
 LINT = ["ruff <check> <.>", "ruff <format> <--check> <.>", "mypy"]
 FAST = "pytest <-m> <not slow>"
+WHOLE = "<-n> <2> <--dist> <worksteal>"
 
 
 def tools(project: Project) -> list[str]:
@@ -19,7 +20,7 @@ def tools(project: Project) -> list[str]:
 def test_it_adds_the_test_set_and_runs_everything_but_the_slow_tests(ready: Project) -> None:
     result = ready.run(script="test")
     assert result.returncode == 0, result.stderr
-    assert tools(ready) == [*LINT, FAST]
+    assert tools(ready) == [*LINT, f"{FAST} {WHOLE}"]
     assert "requirements.lock requirements-test.lock" in ready.calls_log.read_text()
     ready.calls()
 
@@ -30,7 +31,7 @@ def test_it_adds_the_test_set_and_runs_everything_but_the_slow_tests(ready: Proj
 
 def test_slow_selects_everything(ready: Project) -> None:
     ready.run("--slow", script="test")
-    assert tools(ready) == [*LINT, "pytest"]
+    assert tools(ready) == [*LINT, f"pytest {WHOLE}"]
 
 
 def test_arguments_go_to_pytest_alone(ready: Project) -> None:
