@@ -15,8 +15,8 @@ PERIOD_S = 0.05
 def release() -> None:
     """Give back what a dropped model leaves behind: Python's cycles, torch's cache, glibc's free lists.
 
-    glibc keeps freed memory by default; malloc_trim(0) returned 80 of 1,128 MB after a transcription
-    (docs/profiles.md). What libraries hold in their own pools comes back only with the end of the process.
+    glibc keeps freed memory for later unless it is asked. What libraries hold in pools of their own comes back
+    only with the end of the process.
     """
     gc.collect()
     torch = sys.modules.get("torch")

@@ -215,7 +215,12 @@ def _print(transcript: Transcript) -> None:
     """The transcript itself goes to stdout: read it, or pipe it on."""
     try:
         for segment in transcript.segments:
-            print(f"[{segment.start:7.2f} - {segment.end:7.2f}] {segment.text}")
+            print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.text}")
         sys.stdout.flush()
     except BrokenPipeError:
         pass
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    return f"{int(minutes):02}:{seconds:05.2f}"
