@@ -1,3 +1,7 @@
-from app.cli import main
+try:
+    from app.cli import main
 
-raise SystemExit(main())
+    code = main()
+except KeyboardInterrupt:  # before main could say so itself
+    code = 130
+raise SystemExit(code)

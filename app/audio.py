@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000
 MEDIA_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aiff .amr .au .avi .caf .dts .flac .flv .g722 .gsm .m2ts .m4a .m4b .m4v .mka .mkv"
-    " .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts .mxf .oga .ogg .ogv .opus .ra .rm .sph .spx .ts .vob .w64 .wav"
+    " .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts .mxf .oga .ogg .ogv .opus .ra .rm .sph .spx .vob .w64 .wav"
     " .weba .webm .wma .wmv .wv".split()
 )
-"""What counts as a recording inside a folder; a file named by itself may be called anything."""
+"""What counts as a recording inside a folder; a file named by itself may be called anything. (.ts is left out:
+there it is TypeScript more often than television.)
+"""
 
 SHORTFALL_S = 1.0
 """Less than this between the stated and the decoded duration is encoder padding, not damage."""
@@ -46,22 +48,25 @@ def decode(path: Path) -> Audio:
     import numpy as np
 
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty (0 bytes)")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty (0 bytes)")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    try:
         container = av.open(str(path), format=_format_of(path), metadata_errors="ignore")
     except av.error.FFmpegError as error:
         raise InputError(
             f"{path}: not a recording that FFmpeg can read ({_reason(error)}); "
             "give an audio or video file, or one that was copied whole"
         ) from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
     with container:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError(f"{path}: there is no audio track in it")
-        stated = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-        waveform = np.empty(int(((stated or 60.0) + 1.0) * SAMPLE_RATE), np.float32)
+        guess = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 60.0
+        stated = guess if stream.duration and _states_its_duration(container.format.name, path) else None
+        waveform = np.empty(int((guess + 1.0) * SAMPLE_RATE), np.float32)
         filled = damaged = 0
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
 
@@ -99,6 +104,21 @@ def decode(path: Path) -> Audio:
         np.nan_to_num(waveform, copy=False, posinf=0.0, neginf=0.0)
         notes.append("samples that are no numbers were replaced by silence")
     return Audio(waveform, tuple(notes))
+
+
+def _states_its_duration(container: str, path: Path) -> bool:
+    """Whether the duration FFmpeg tells is written in the file. In bare streams it is a guess from the first bitrate,
+    and wrong by ten times where the bitrate varies; an mp3 may carry it in a frame of its own at the beginning.
+    """
+    if container != "mp3":
+        return container not in ("aac", "ac3", "amr", "dts", "eac3", "g722", "gsm")
+    with path.open("rb") as file:
+        head = file.read(10)
+        tag = int.from_bytes(head[6:10]) if head.startswith(b"ID3") else 0
+        # An ID3 tag's length is written with 7 bits a byte.
+        file.seek(sum((tag >> 8 * i & 127) << 7 * i for i in range(4)))
+        frame = file.read(4096)
+    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def _format_of(path: Path) -> str | None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from app.errors import UsageError, WorkError
-from app.settings import COMPUTE_TYPES, DEVICES, one_of, positive, read_settings
+from app.settings import COMPUTE_TYPES, DEVICES, MOST_THREADS, one_of, positive, read_settings
+from launcher.cli import say
 
 FORMATS = ("txt", "srt", "json")
 ENGINES = ("faster-whisper", "whisperx")
 VADS = ("silero", "pyannote")
+
+
+_THREADS = f"CPU threads (default: OMP_NUM_THREADS, or the cores, at most {MOST_THREADS})"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,6 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    _prepare_process()
     try:
         options = _parser().parse_args(arguments)
         return _transcribe(options)
@@ -33,12 +38,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(2, str(error))
     except WorkError as error:
         return _end(1, str(error))
+    except OSError as error:
+        return _end(1, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         return _end(130, "interrupted; what is written stays")
+    except _Terminated as error:
+        # Everything is put in order; now the end that was asked for, so that the parent sees it too.
+        signal.signal(error.number, signal.SIG_DFL)
+        os.kill(os.getpid(), error.number)
+        return 128 + error.number
+
+
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP: unwinds like Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _prepare_process() -> None:
+    """What a careless parent may have left: closed standard streams, whose numbers a pipe of ours would take, and
+    SIGCHLD ignored, which would hide a worker's death.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def terminate(number: int, _: object) -> None:
+        raise _Terminated(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice stands
+            signal.signal(number, terminate)
 
 
 def _end(code: int, line: str) -> int:
-    print(f"run-app: {line}", file=sys.stderr)
+    say(line)
     return code
 
 
@@ -88,7 +126,7 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=VADS,
         help="speech detector (default: silero with faster-whisper, pyannote with whisperx)",
     )
-    add("--language", metavar="CODE", help="as en, es, ja (default: detected)")
+    add("--language", type=str.lower, metavar="CODE", help="as en, es, ja (default: detected)")
     add("--device", type=_argument(one_of(DEVICES)), metavar="DEVICE", help=f"{', '.join(DEVICES)} *")
     add(
         "--compute-type",
@@ -101,7 +139,7 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--threads",
         type=_argument(positive),
         metavar="N",
-        help="CPU threads (default: OMP_NUM_THREADS, or the cores)",
+        help=_THREADS,
     )
     add("--offline", action="store_true", help="ask no network; models must be on this machine")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
+
+from launcher.cli import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,14 +23,15 @@ class Display:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console: Console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = _Bar(self.console) if self.console.is_terminal else None
+        # The same stderr, but for what a log on a full disk or a reader that left would raise: that costs no work.
+        self.console: Console = Console(file=cast(IO[str], _Lossy()), highlight=False, soft_wrap=True, emoji=False)
+        self._bar = _Bar(self.console) if self.console.is_interactive else None
         self._step = ""
         self._said_at = 0.0
 
     def say(self, line: str, style: str | None = None) -> None:
         """A line that stays."""
-        self.console.print(line, style=style, markup=False)
+        self.console.print(printable(line), style=style, markup=False)
 
     def step(self, step: str) -> None:
         """What is being done now; a new step takes the place of the last."""
@@ -35,7 +39,7 @@ class Display:
             return
         self._step, self._said_at = step, time.monotonic()
         if self._bar:
-            self._bar.begin(step)
+            self._bar.begin(printable(step))
         else:
             self.say(step)
 
@@ -60,6 +64,25 @@ class Display:
         self._step = ""
         if self._bar:
             self._bar.end()
+
+
+class _Lossy:
+    """stderr, as far as it takes anything."""
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stderr.write(text)
+        except (OSError, AttributeError):
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except (OSError, AttributeError):
+            pass
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys.stderr, name)
 
 
 class _Bar:

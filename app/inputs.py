@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,36 +35,67 @@ class Input:
 def collect(arguments: Iterable[Path]) -> tuple[list[Input], list[InputError]]:
     """Files as they are named; folders with all recordings below them, whose tree the outputs mirror.
 
-    Two recordings of the same place and stem keep their endings in the outputs' names: a.mp3.txt, a.wav.txt.
+    Outputs are named after the recording without its ending. Where two would be the same, their names grow until
+    they differ: by the ending (a.mp3.txt, a.wav.txt), by the folder (day1/a.mp3.txt), by the whole path.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, ...]] = {}
     errors: list[InputError] = []
     for argument in arguments:
-        path = Path(os.path.abspath(argument))  # noqa: PTH100 - resolve() would replace links by what they name
-        if path.is_dir():
-            recordings = _recordings_in(path)
-            if not recordings:
-                errors.append(
-                    InputError(f"{argument}: no recordings in this folder (by their endings, as .wav or .mp4)")
-                )
-            for recording in recordings:
-                found.setdefault(recording, recording.relative_to(path))
-        elif path.exists():
-            found.setdefault(path, Path(path.name))
-        else:
+        try:
+            top = Path(os.path.abspath(argument))  # noqa: PTH100 - resolve() would replace links by what they name
+            mode = top.stat().st_mode
+            if stat.S_ISDIR(mode):
+                recordings = list(_recordings_in(top, errors))
+                if not recordings:
+                    errors.append(InputError(f"{argument}: no recordings in this folder (by their endings)"))
+            elif stat.S_ISREG(mode):
+                recordings, top = [top], top.parent
+            else:
+                raise InputError(f"{argument}: not a regular file; save what it gives to a file first")
+        except FileNotFoundError:
             errors.append(InputError(f"{argument}: no such file or folder"))
-    stems = Counter(name.with_suffix("") for name in found.values())
-    return [
-        Input(path, name if stems[name.with_suffix("")] > 1 else name.with_suffix("")) for path, name in found.items()
-    ], errors
+        except OSError as error:
+            errors.append(InputError(f"{argument}: {error.strerror}"))
+        except InputError as error:
+            errors.append(error)
+        else:
+            for path in recordings:
+                name = path.relative_to(top)
+                whole = path.relative_to("/")
+                found.setdefault(path, (name.with_suffix(""), name, Path(top.name) / name, whole))
+    return [Input(path, stem) for path, stem in _distinct(found).items()], errors
 
 
-def _recordings_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+def _distinct(names: dict[Path, tuple[Path, ...]]) -> dict[Path, Path]:
+    """For each path the first of its names that no other path has; the last ones are distinct by themselves."""
+    level = dict.fromkeys(names, 0)
+    while True:
+        chosen = {path: names[path][at] for path, at in level.items()}
+        count = Counter(chosen.values())
+        shared = [path for path, name in chosen.items() if count[name] > 1]
+        if not shared:
+            return chosen
+        for path in shared:
+            level[path] = min(level[path] + 1, len(names[path]) - 1)
+
+
+def _recordings_in(folder: Path, errors: list[InputError]) -> Iterator[Path]:
+    """Below the folder, in order, linked folders once; hidden files and folders are left out."""
+
+    def unreadable(error: OSError) -> None:
+        errors.append(InputError(f"{error.filename}: {error.strerror}"))
+
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(place, name)
+            if path.suffix.lower() in MEDIA_SUFFIXES and not name.startswith("."):
+                yield path
 
 
 def sample() -> Path:
@@ -83,10 +115,10 @@ def check_output_folder(folder: Path) -> None:
     """Prove that files can be made there, before any work is done for it. Leaves no trace: the folder itself is
     made with the first output.
     """
-    place = Path(os.path.abspath(folder))  # noqa: PTH100 - as above
-    while not place.exists():
-        place = place.parent
     try:
+        place = Path(os.path.abspath(folder))  # noqa: PTH100 - as above
+        while not place.exists():
+            place = place.parent
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:

@@ -50,9 +50,12 @@ class PeakMeter:
 
     def _read(self) -> None:
         try:
-            self.last = self._process.memory_info().rss
+            now = self._process.memory_info().rss
         except self._gone:
             return
+        if not now:  # dead, and not yet waited for
+            return
+        self.last = now
         self.peaks[self._phase] = max(self.peaks.get(self._phase, 0), self.last)
 
     @contextmanager

@@ -14,7 +14,7 @@ COMPUTE_TYPES = (
     "auto int8 int8_float32 int8_float16 int8_bfloat16 int16 float16 bfloat16 float32".split()
 )  # fmt: skip
 MOST_THREADS = 8
-"""Whisper's matrices are too small to gain from more, and hyperthreads cost."""
+"""Without a word from the user, a machine's other cores are left to others; --threads takes more."""
 
 T = TypeVar("T")
 
@@ -58,8 +58,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def default_threads(environment: Mapping[str, str]) -> int:
     """OMP_NUM_THREADS where it is set, else the cores this process may use."""
-    stated = environment.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(stated) if stated.isdigit() and int(stated) else min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    try:
+        return positive(environment.get("OMP_NUM_THREADS", "").partition(",")[0])
+    except ValueError:
+        return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 def positive(text: str) -> int:

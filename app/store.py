@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from app.errors import UsageError
 
 
-def state_folder() -> Path:
-    """`$XDG_STATE_HOME/run-app`, made if need be."""
+def state_folder(name: str) -> Path:
+    """`$XDG_STATE_HOME/run-app/NAME`, made if need be."""
     base = os.environ.get("XDG_STATE_HOME") or ""
     # The XDG specification calls a relative path invalid: it would mean another folder at each start.
-    folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "run-app"
+    above = Path(base) if base.startswith("/") else home_folder("XDG_STATE_HOME") / ".local" / "state"
+    folder = above / "run-app" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise UsageError(
-            f"{folder}: the state folder can't be made ({error.strerror}); set XDG_STATE_HOME to a folder of yours"
+            f"{folder}: the state folder can't be written ({error.strerror}); set XDG_STATE_HOME to a folder of yours"
         ) from None
     return folder
 
 
+def home_folder(instead: str) -> Path:
+    """The user's home; UsageError naming the variable to set instead, where a user has none, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError(f"this user has no home folder; set HOME, or {instead} to a folder of yours") from None
+
+
 def write_atomically(path: Path, content: str) -> None:
     """Write UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor, part = tempfile.mkstemp(prefix=".run-app-", dir=path.parent)
     try:
-        with part.open("x", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            os.fchmod(descriptor, 0o666 & ~_umask())
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+            os.fsync(descriptor)
+        Path(part).replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """What mkstemp left out of account; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

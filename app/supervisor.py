@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,38 @@ from app.memory import PeakMeter
 from app.messages import Job, Message
 
 GRACE_S = 5.0
+KEPT_LOGS = 20
+"""Logs of workers that died; the oldest go first."""
+
+
+class Log:
+    """The file a worker's libraries print to; gone at the end unless something in it is worth reading."""
+
+    def __init__(self, folder: Path) -> None:
+        for old in sorted(folder.iterdir())[:-KEPT_LOGS]:
+            old.unlink(missing_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), suffix=".log", dir=folder)
+        self.path, self.file = Path(name), os.fdopen(descriptor, "r+b")
+        self._kept = False
+
+    def keep(self) -> Path:
+        """Leave it there; returns where."""
+        self._kept = True
+        return self.path
+
+    def text(self) -> str:
+        self.file.seek(0)
+        return self.file.read().decode(errors="replace")
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+        if not self._kept:
+            self.path.unlink(missing_ok=True)
 
 
 class Worker:
@@ -24,7 +58,7 @@ class Worker:
     Everything the worker's libraries print is in `log`.
     """
 
-    def __init__(self, job: Job, log: Path) -> None:
+    def __init__(self, job: Job, log: Log) -> None:
         self.log = log
         heard, told = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -32,14 +66,15 @@ class Worker:
         # decision to ignore it would else print a traceback.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "app.worker", str(told), str(lifeline)],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=(told, lifeline),
-                )
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "app.worker", str(told), str(lifeline)],
+                # What the models need is on this machine by now; no library has to look for it elsewhere.
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                stdin=subprocess.PIPE,
+                stdout=log.file,
+                stderr=log.file,
+                pass_fds=(told, lifeline),
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             os.close(told)
@@ -52,10 +87,6 @@ class Worker:
             self._process.stdin.close()
         except BrokenPipeError:
             pass  # it died at once: the end of its messages tells
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def messages(self) -> Iterator[Message]:
         """All it says, to its end."""
@@ -70,7 +101,7 @@ class Worker:
         code = self._process.wait()
         if code == 0:
             return None
-        return explain_death(code, self.log.read_text(encoding="utf-8", errors="replace"), self.memory.last)
+        return explain_death(code, self.log.text(), self.memory.last)
 
     def __enter__(self) -> Worker:
         return self
@@ -94,7 +125,10 @@ def explain_death(code: int, log: str, last_rss: int) -> str:
     if code >= 0:
         last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
         return f"the worker ended with exit code {code}" + (f": {last.strip()}" if last else "")
-    name = signal.Signals(-code).name
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # the real-time ones have no names
+        name = f"signal {-code}"
     parts = [f"the worker died of {name} at {last_rss / 2**20:,.0f} MiB"]
     if "std::bad_alloc" in log:
         parts.append("std::bad_alloc in a library")

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from app.display import Display
 from app.errors import UsageError, WorkError
 from app.inputs import Input, check_output_folder
+from app.languages import CODES
 from app.messages import Failed, Finished, Job, Loaded, Progress, Result, Started
 from app.models import DownloadProgress, find_model
 from app.settings import Settings
 from app.store import state_folder, write_atomically
 from app.summary import Summary
-from app.supervisor import Worker
+from app.supervisor import Log, Worker
 from app.transcript import Transcript
 from app.writers import WRITERS
 from launcher import hardware
-
-KEPT_LOGS = 20
-"""Workers' logs that are worth a look; the oldest go first."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,7 @@ def transcribe(request: Request) -> int:
             offline=request.offline,
             report=lambda progress: _show_download(display, progress),
         )
+        _check_language(request.language, model.multilingual)
         display.say(f"model {model.name} ({model.origin}), vad {request.vad}, {_files(len(request.inputs))}")
         pending = list(request.inputs)
         while pending:
@@ -86,10 +85,10 @@ def _files(count: int) -> str:
 
 def _check_outputs(request: Request) -> None:
     check_output_folder(request.output_folder)
-    sources = {item.path.resolve() for item in request.inputs}
+    sources = {os.path.realpath(item.path) for item in request.inputs}
     for item in request.inputs:
         for path in item.outputs(request.output_folder, request.formats).values():
-            if path.resolve() in sources:
+            if os.path.realpath(path) in sources:
                 raise UsageError(f"{path}: this output would replace an input; choose another folder with -o")
             if path.is_dir():
                 raise UsageError(f"{path}: this output is a folder already; choose another folder with -o")
@@ -110,6 +109,13 @@ def _check_device(device: str) -> None:
         )
 
 
+def _check_language(language: str | None, multilingual: bool) -> None:
+    if language is not None and language not in CODES:
+        raise UsageError(f"unknown language {language!r}; give a code as {', '.join(CODES)}")
+    if language not in (None, "en") and not multilingual:
+        raise UsageError(f"this model knows English only: --language {language} needs a multilingual one, as `base`")
+
+
 def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
     """Give all pending inputs to one worker. Returns those it left undone when it died; the one it died on is lost."""
     request, display, settings = run.request, run.display, run.request.settings
@@ -128,7 +134,7 @@ def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
     left = dict(enumerate(pending))
     current: int | None = None
     display.step("starting the worker")
-    with _Log() as log, Worker(job, log.path) as worker:
+    with Log(state_folder("logs")) as log, Worker(job, log) as worker:
         for message in worker.messages():
             run.summary.hear(message)
             match message:
@@ -154,8 +160,9 @@ def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
                     display.say(f"{item.path}: {reason}" if bug else reason, "red")
         run.summary.peaks(worker.memory.peaks)
         death = worker.death()
-        if death is None:
+        if death is None and not left:
             return []
+        death = death or "the worker ended and left files undone"
         death = f"{death}; its log is {log.keep()}"
     if current is None:
         raise WorkError(death)
@@ -164,38 +171,11 @@ def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
     return list(left.values())
 
 
-class _Log:
-    """The file a worker's libraries print to; gone at the end unless something in it is worth reading."""
-
-    def __init__(self) -> None:
-        folder = state_folder() / "logs"
-        folder.mkdir(exist_ok=True)
-        for old in sorted(folder.iterdir())[:-KEPT_LOGS]:
-            old.unlink(missing_ok=True)
-        self.path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-        self._kept = False
-
-    def keep(self) -> Path:
-        self._kept = True
-        return self.path
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._kept:
-            self.path.unlink(missing_ok=True)
-
-
 def _write(run: _Run, item: Input, transcript: Transcript) -> None:
     request, display = run.request, run.display
     display.end()
     for note in transcript.notes:
         display.say(f"{item.path}: {note}", "yellow")
-    if len(request.inputs) == 1:
-        _print(transcript)
     outputs = item.outputs(request.output_folder, request.formats)
     for form, path in outputs.items():
         try:
@@ -204,21 +184,28 @@ def _write(run: _Run, item: Input, transcript: Transcript) -> None:
         except OSError as error:
             run.failed += 1
             display.say(f"{path}: can't be written ({error.strerror})", "red")
-            if len(request.inputs) > 1:
-                _print(transcript)  # nowhere else to keep it
+            _print(transcript, display)  # nowhere else to keep it
             return
     run.written += 1
     display.say("wrote " + " ".join(str(path) for path in outputs.values()))
+    if len(request.inputs) == 1:
+        _print(transcript, display)
 
 
-def _print(transcript: Transcript) -> None:
-    """The transcript itself goes to stdout: read it, or pipe it on."""
+def _print(transcript: Transcript, display: Display) -> None:
+    """The transcript itself goes to stdout: read it, or pipe it on. What becomes of that costs no file."""
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return  # closed by whoever started us
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         for segment in transcript.segments:
             print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.text}")
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass
+    except OSError as error:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            display.say(f"stdout can't be written ({error.strerror})", "red")
 
 
 def _clock(seconds: float) -> str:

@@ -44,7 +44,7 @@ WORDS = {
     "RUN_APP_DEVICE": ("auto", "cpu", "cuda"),
     "RUN_APP_RESIDENT": ("True", "False"),
     "RUN_APP_COMPUTE_TYPE": (
-        *("default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
+        *("auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
         *("int16", "float16", "bfloat16", "float32"),
     ),
     "TOKENIZERS_PARALLELISM": ("true", "false", "True", "False", "1", "0", "yes", "no", "on", "off"),

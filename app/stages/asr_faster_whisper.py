@@ -83,4 +83,5 @@ class FasterWhisper:
 def _last_word_end(chunk: Span, segments: list[Segment]) -> float:
     """Where the text of this chunk ends, in seconds; its start where there is none."""
     words = (word for segment in segments for word in segment.words)
-    return max((word.end for word in words if chunk.start < word.end <= chunk.end), default=chunk.start)
+    ends = (min(word.end, chunk.end) for word in words if chunk.start <= word.start < chunk.end)
+    return max(ends, default=chunk.start)
