@@ -61,12 +61,15 @@ def write_wav(path: Path, waveform: Waveform, rate: int = RATE) -> Path:
     return path
 
 
-def encode(path: Path, waveform: Waveform, codec: str, *, rate: int = RATE, picture: bool = False) -> Path:
-    """A file in the container its ending names, with or without a moving picture beside the sound."""
+def encode(
+    path: Path, waveform: Waveform, codec: str, *, rate: int = RATE, picture: bool = False, bits: int = 64_000
+) -> Path:
+    """A file in the container its ending names, at so many bits a second, with or without a moving picture."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, av.AudioStream)
         stream.layout = "mono"
+        stream.bit_rate = bits
         film = picture_stream(container) if picture else None
         container.start_encoding()
         if film:

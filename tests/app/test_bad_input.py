@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.audio import decode
-from app.inputs import sample
+from app.inputs import collect, sample
 from tests.app.conftest import RunApp
 from tests.app.sounds import Waveform, encode, silent_film, tone, write_wav
 
@@ -79,6 +80,8 @@ def test_a_file_without_sound_is_named_and_the_others_are_done(
         (["--sample", "-o", "a-file/out"], 2, "a-file/out: can't write there"),
         (["--sample", "-o", "taken"], 2, "taken/sample.txt: this output is a folder already"),
         (["sound.txt", "-f", "txt"], 2, "sound.txt: this output would replace an input"),
+        (["pipe"], 1, "pipe: not a regular file"),
+        (["x" * 300], 1, "File name too long"),
         (["--smaple"], 2, "unrecognized arguments: --smaple"),
     ],
 )
@@ -87,6 +90,7 @@ def test_what_can_not_be_done_is_said_in_a_line(
 ) -> None:
     (tmp_path / "empty-folder").mkdir()
     (tmp_path / "a-file").touch()
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "taken" / "sample.txt").mkdir(parents=True)
     shutil.copy(sample(), tmp_path / "sound.txt")
     before = sorted(tmp_path.rglob("*"))
@@ -181,6 +185,23 @@ def test_an_output_that_can_not_be_written_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
+def stems(*names: str, folder: Path) -> list[str]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [str(item.stem) for item in collect([folder / name for name in names])[0]]
+
+
+def test_no_two_outputs_share_a_name(tmp_path: Path) -> None:
+    assert stems("a.mp3", "b.mp3", folder=tmp_path / "1") == ["a", "b"]
+    assert stems("a.mp3", "a.wav", folder=tmp_path / "2") == ["a.mp3", "a.wav"]
+    assert stems("x/a.wav", "y/a.wav", folder=tmp_path / "3") == ["x/a.wav", "y/a.wav"]
+    assert len(set(stems("a.mp3", "a.wav", "a.mp3.wav", "z/a.mp3.wav", folder=tmp_path / "4"))) == 4
+    stems("p/x/a.wav", "q/x/a.wav", folder=tmp_path)
+    inputs, _ = collect([tmp_path / "p" / "x", tmp_path / "q" / "x"])
+    assert len({item.stem for item in inputs}) == 2
+
+
 def test_a_folder_is_mirrored_and_equal_stems_do_not_collide(run_app: RunApp, tmp_path: Path) -> None:
     speech = decode(sample()).waveform[6 * 16_000 : 10 * 16_000]
     (tmp_path / "talks" / "day 1").mkdir(parents=True)
@@ -196,6 +217,57 @@ def test_a_folder_is_mirrored_and_equal_stems_do_not_collide(run_app: RunApp, tm
     assert outputs == ["b.txt", "day 1/a.mp3.txt", "day 1/a.wav.txt"]
     assert done.stdout == ""
     assert "3 of 3 files done, 0 failed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["plain.aac", "varying.mp3"])
+def test_a_bare_stream_whose_length_is_a_guess_is_not_called_damaged(tmp_path: Path, name: str) -> None:
+    # Silence first, speech then: FFmpeg guesses the duration by the bitrate of the beginning.
+    waveform = np.concatenate([np.zeros(160_000, np.float32), decode(sample()).waveform])
+    path = tmp_path / name
+    if name.endswith("aac"):
+        encode(path, waveform, "aac")
+    else:
+        quiet, loud = encode(tmp_path / "1.mp3", waveform[:160_000], "libmp3lame", bits=8_000), tmp_path / "2.mp3"
+        encode(loud, waveform[160_000:], "libmp3lame", bits=96_000)
+        path.write_bytes(b"".join(without_xing_frame(part.read_bytes()) for part in (quiet, loud)))
+
+    audio = decode(path)
+
+    assert audio.duration == pytest.approx(40.0, abs=0.5)
+    assert audio.notes == ()
+
+
+def without_xing_frame(mp3: bytes) -> bytes:
+    """The stream alone, as a recorder that can't seek leaves it."""
+    first = mp3.index(b"\xff", mp3.index(b"ID3") + 10) if mp3.startswith(b"ID3") else 0
+    following = next(i for i in range(first + 4, len(mp3)) if mp3[i : i + 2] == mp3[first : first + 2])
+    return mp3[following:]
+
+
+def test_a_file_one_may_not_read_is_said_and_a_folder_too(
+    environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv (util-linux), which takes root's right to read everything, is not installed")
+    write_wav(tmp_path / "locked.wav", tone(1.0)).chmod(0)
+    (tmp_path / "talks" / "locked").mkdir(parents=True)
+    write_wav(tmp_path / "talks" / "a.wav", tone(1.0))
+    (tmp_path / "talks" / "locked").chmod(0)
+    mortal = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
+
+    done = subprocess.run(
+        [*mortal, *command, "transcribe", "locked.wav", "talks", "--model", "tiny.en", "-o", "out"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert f"{tmp_path}/locked.wav: Permission denied" in done.stderr
+    assert f"{tmp_path}/talks/locked: Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "a.txt").exists()
 
 
 def test_sound_that_is_no_wav_is_heard_the_same(tmp_path: Path) -> None:
@@ -218,10 +290,13 @@ def _aligned(one: Waveform, other: Waveform) -> float:
 def test_a_damaged_packet_costs_that_packet(tmp_path: Path) -> None:
     path = encode(tmp_path / "x.mp3", decode(sample()).waveform, "libmp3lame")
     content = bytearray(path.read_bytes())
-    content[60_000:64_000] = os.urandom(4_000)
+    content[60_000:64_000] = random.Random(1).randbytes(4_000)
     path.write_bytes(content)
 
-    assert 28 < decode(path).duration <= 30.2
+    audio = decode(path)
+
+    assert 28 < audio.duration <= 30.2
+    assert any("damaged packet" in note for note in audio.notes)
 
 
 def test_numbers_that_are_no_samples_become_silence(tmp_path: Path) -> None:

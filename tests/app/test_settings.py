@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from app.errors import UsageError
-from app.settings import Settings, read_settings
+from app.languages import CODES
+from app.settings import COMPUTE_TYPES, DEVICES, Settings, read_settings
+from launcher import checks
 
 
 def test_a_profile_decides() -> None:
@@ -83,3 +85,19 @@ def test_what_the_installation_lacks_is_one_line_with_the_extra() -> None:
     assert done.stderr == (
         "run-app: transcribe needs faster_whisper, rich, not installed here: pip install 'run-app[asr]'\n"
     )
+
+
+def test_the_launcher_lets_pass_what_the_app_takes() -> None:
+    assert set(checks.WORDS["RUN_APP_COMPUTE_TYPE"]) == set(COMPUTE_TYPES)
+    assert set(checks.WORDS["RUN_APP_DEVICE"]) == set(DEVICES)
+
+
+def test_the_languages_are_whispers() -> None:
+    code = "from faster_whisper.tokenizer import _LANGUAGE_CODES; print(*_LANGUAGE_CODES)"
+    known = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set(CODES) == set(known)
+
+
+def test_a_number_of_threads_that_is_none_is_passed_over() -> None:
+    assert read_settings({"OMP_NUM_THREADS": "²"}) == read_settings({})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -76,7 +78,7 @@ def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> St
 
 
 def logs(environment: dict[str, str]) -> list[Path]:
-    return sorted(Path(environment["XDG_STATE_HOME"], "run-app", "logs").iterdir())
+    return sorted(Path(environment["XDG_STATE_HOME"], "run-app", "logs").glob("*"))
 
 
 def test_the_worker_is_gone_two_seconds_after_its_front(start: Start, long_talk: Path) -> None:
@@ -105,6 +107,22 @@ def test_ctrl_c_ends_both_and_keeps_what_is_written(start: Start, long_talk: Pat
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.txt"]
 
 
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_from_outside_leaves_nothing_behind(
+    start: Start, environment: dict[str, str], long_talk: Path, by: signal.Signals
+) -> None:
+    before = logs(environment)
+    with start(long_talk) as running:
+        running.until("asr: long.wav")
+        worker = running.worker()
+
+        running.process.send_signal(by)
+
+        assert running.end() == -by
+        assert not worker.is_running()
+    assert logs(environment) == before
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
 def test_a_worker_that_dies_costs_one_file(
     start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
@@ -118,7 +136,7 @@ def test_a_worker_that_dies_costs_one_file(
     assert code == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.txt"]
     (line,) = [line for line in running.said if "died" in line]
-    assert line.startswith(f"{long_talk}: the worker died of {by.name} at ")
+    assert re.match(rf"{long_talk}: the worker died of {by.name} at [1-9]\d* MiB", line)
     assert "Traceback" not in "\n".join(running.said)
     log = Path(line.rpartition("its log is ")[2])
     assert log in logs(environment)
@@ -173,17 +191,95 @@ def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
     assert "asr: sample.wav" in shown.stdout
 
 
-def test_the_reader_of_stdout_may_leave_early(environment: dict[str, str], command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "streams",
+    [
+        "| true",  # the reader of stdout leaves early
+        ">&-",
+        "<&- >&- 2>&-",
+        ">/dev/full",
+        "2>/dev/full",
+        "2>&1 | head -n 2",
+    ],
+)
+def test_whatever_becomes_of_the_streams_the_files_are_written(
+    environment: dict[str, str], command: list[str], tmp_path: Path, streams: str
+) -> None:
     line = " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"])
 
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {line} | true"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        ["bash", "-c", f"set -o pipefail; {line} {streams}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Exception" not in done.stderr + done.stdout
+    assert len(list(tmp_path.iterdir())) == 3
+    if streams == ">/dev/full":
+        assert "stdout can't be written (No space left on device)" in done.stderr
+
+
+def test_a_terminal_that_can_not_draw_shows_lines(
+    environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    shown = subprocess.run(
+        ["script", "-qec", " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"],
+        cwd=tmp_path,
+        env=environment | {"TERM": "dumb"},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert "\nasr: sample.wav\n" in shown.stdout
+
+
+def test_a_language_stdout_can_not_spell_is_escaped(
+    environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    code = "import sys; sys.stdout.reconfigure(encoding='ascii')\n"
+    code += "from app.display import Display; from app.transcribe import _print; from app.transcript import *\n"
+    code += "_print(Transcript('es', 1.0, 1.0, (Segment(0, 1, '¿Qué?'),)), Display())"
+
+    done = subprocess.run([command[0], "-c", code], env=environment, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Qu\\xe9" in done.stdout
+
+
+def test_a_state_folder_that_can_not_be_written_is_a_line(
+    environment: dict[str, str], command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "run-app").mkdir(parents=True)
+    (tmp_path / "state" / "run-app" / "logs").touch()
+
+    done = subprocess.run(
+        [*command, "transcribe", "--sample", "--model", "tiny.en"],
+        cwd=tmp_path,
+        env=environment | {"XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    assert "the state folder can't be written" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "BrokenPipe" not in done.stderr
-    assert (tmp_path / "sample.txt").exists()
+
+
+def test_each_death_keeps_its_own_log(start: Start, environment: dict[str, str], long_talk: Path) -> None:
+    before = logs(environment)
+    another = Path(shutil.copy(long_talk, long_talk.with_name("another.wav")))
+    with start(long_talk, another, "--sample") as running:
+        for name in ("long.wav", "another.wav"):
+            running.until(f"asr: {name}")
+            os.kill(running.worker().pid, signal.SIGKILL)
+        assert running.end() == 1
+    assert len(logs(environment)) == len(before) + 2
+    assert "1 of 3 files done, 2 failed" in running.said
 
 
 @pytest.mark.parametrize(
@@ -197,6 +293,7 @@ def test_the_reader_of_stdout_may_leave_early(environment: dict[str, str], comma
             '  File "/x/torchcodec/__init__.py", line 7 in <module>\n  File "/x/app.py", line 2 in f\n',
             "the worker died of SIGABRT at 900 MiB, std::bad_alloc in a library, at /x/torchcodec/__init__.py:7",
         ),
+        (-35, "", "the worker died of signal 35 at 900 MiB"),
         (3, "ImportError: no libfoo\n\n", "the worker ended with exit code 3: ImportError: no libfoo"),
     ],
 )
