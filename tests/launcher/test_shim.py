@@ -41,7 +41,7 @@ def test_the_script_runs_again_once_under_the_profile(script: Script) -> None:
     done = script(f"{before}{ENSURE}print(ensure('wsl'))\n{AT_EXEC}", "a b", "--", "-p")
     first, second, answer, shown = done.stdout.splitlines()
     assert first == second
-    assert (answer, shown) == ("True", "wsl 4 ['a b', '--', '-p']")
+    assert (answer, shown) == ("True", "wsl 1 ['a b', '--', '-p']")
     assert done.returncode == 0
 
 
@@ -59,13 +59,13 @@ def test_interpreter_options_and_m_are_kept(script: Script, tmp_path: Path) -> N
     (package / "module.py").write_text(f"{ENSURE}ensure('wsl')\n{AT_EXEC}{shown}")
     done = script("", "x", options=("-X", "utf8", "-X", "mine=1", "-W", "error", "-m", "package.module"))
     first, second = done.stdout.splitlines()
-    assert first == "wsl 4 ['x']"
+    assert first == "wsl 1 ['x']"
     assert second == "__main__ 1 {'utf8': True, 'mine': '1'} ['error'] package.module"
 
 
 def test_a_command_of_c_is_kept(script: Script) -> None:
     done = script("", "", options=("-c", f"{ENSURE}ensure('wsl')\n{AT_EXEC}"))
-    assert done.stdout == "wsl 4 ['script.py', '']\n"
+    assert done.stdout == "wsl 1 ['script.py', '']\n"
 
 
 @pytest.mark.parametrize("asked", ["auto", "cpu", "cpu,wsl", "auto,cpu", "./own.env"])
@@ -85,7 +85,7 @@ def test_it_does_nothing_where_the_profile_is_already_in_effect(script: Script) 
 def test_under_another_profile_it_changes_over_and_says_so(script: Script) -> None:
     text = f"{ENSURE}ensure('wsl')\n{AT_EXEC}"
     done = script(text, options=("-P", "-m", "launcher", "-p", "cpu", "--", PYTHON, "script.py"))
-    assert done.stdout == "wsl 4 []\n"
+    assert done.stdout == "wsl 1 []\n"
     assert "inside profile cpu, now wsl" in done.stderr
 
 

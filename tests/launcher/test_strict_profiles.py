@@ -66,7 +66,7 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
         ("CUDA_LAUNCH_BLOCKING=true\n", 1, "an integer from 0 to 1"),
         ("RUN_APP_RESIDENT=true\n", 1, "it is one of True, False"),
         ("RUN_APP_DEVICE=gpu\n", 1, "it is one of auto, cpu, cuda"),
-        ("RUN_APP_COMPUTE_TYPE=fp16\n", 1, "it is one of default"),
+        ("RUN_APP_COMPUTE_TYPE=fp16\n", 1, "it is one of auto"),
         ("TOKENIZERS_PARALLELISM=never\n", 1, "it is one of true, false"),
         ("GRADIO_ANALYTICS_ENABLED=false\n", 1, "it is one of True, False"),
         ("MALLOC_TRIM_THRESHOLD_=-2\n", 1, "an integer from -1"),
