@@ -141,6 +141,8 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help=_THREADS,
     )
+    resident = "keep every model loaded from its first use on, or only one at a time *"
+    add("--resident", action=argparse.BooleanOptionalAction, help=resident)
     add("--offline", action="store_true", help="ask no network; models must be on this machine")
 
 
@@ -174,7 +176,10 @@ def _transcribe(options: argparse.Namespace) -> int:
     from app.transcribe import Request, transcribe
 
     settings = read_settings(os.environ)
-    flags = {name: getattr(options, name) for name in ("model", "device", "compute_type", "batch_size", "threads")}
+    flags = {
+        name: getattr(options, name)
+        for name in ("model", "device", "compute_type", "batch_size", "threads", "resident")
+    }
     settings = replace(settings, **{name: value for name, value in flags.items() if value is not None})
     arguments = [sample()] if options.sample else []
     inputs, errors = collect([*arguments, *options.inputs])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -85,6 +86,29 @@ print(sorted({{"torch", "whisperx", "pyannote", "silero_vad"}} & set(sys.modules
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("resident", "loads"), [("--resident", 2), ("--no-resident", 4)])
+def test_resident_models_are_loaded_once(
+    environment: dict[str, str], tmp_path: Path, resident: str, loads: int
+) -> None:
+    # The worker groups an hour of audio; two groups are what tells the two apart.
+    worker = "import app.pipeline, app.worker, sys; app.pipeline.GROUP_S = 10; sys.exit(app.worker.main())"
+    code = f"""
+import sys, subprocess
+from app import cli, supervisor
+class Popen(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__([sys.executable, "-c", {worker!r}, *command[-2:]], **options)
+supervisor.subprocess.Popen = Popen
+sys.exit(cli.main(["transcribe", "--sample", {str(tmp_path / "copy.wav")!r}, "--model", "tiny.en", {resident!r}]))
+"""
+    shutil.copy(sample(), tmp_path / "copy.wav")
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert sum(line.endswith(": loading") for line in done.stderr.splitlines()) == loads
 
 
 @pytest.mark.parametrize(
