@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def test_a_hub_model_is_fetched_once_with_a_bar_and_never_again(
 
         def run(*more: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                ["script", "-qec", " ".join([*line, *more]), "/dev/null"],
+                ["script", "-qec", shlex.join([*line, *more]), "/dev/null"],
                 cwd=tmp_path,
                 env=online,
                 capture_output=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -174,7 +175,7 @@ def test_a_damaged_model_is_a_line_and_a_log(run_app: RunApp, tmp_path: Path) ->
 def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
     environment: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:
-    script = ["script", "-qec", " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"]
+    script = ["script", "-qec", shlex.join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"]
 
     shown = subprocess.run(
         script,
@@ -205,7 +206,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
 def test_whatever_becomes_of_the_streams_the_files_are_written(
     environment: dict[str, str], command: list[str], tmp_path: Path, streams: str
 ) -> None:
-    line = " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"])
+    line = shlex.join([*command, "transcribe", "--sample", "--model", "tiny.en"])
 
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line} {streams}"],
@@ -227,7 +228,7 @@ def test_a_terminal_that_can_not_draw_shows_lines(
     environment: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:
     shown = subprocess.run(
-        ["script", "-qec", " ".join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"],
+        ["script", "-qec", shlex.join([*command, "transcribe", "--sample", "--model", "tiny.en"]), "/dev/null"],
         cwd=tmp_path,
         env=environment | {"TERM": "dumb"},
         capture_output=True,
