@@ -149,9 +149,12 @@ def doubts(plan: Plan, target: Target) -> list[str]:
         said.append("CUDA_LAUNCH_BLOCKING=1 makes every kernel wait for the last; unset it unless you debug one")
     if environment.get("CUDA_DISABLE_PTX_JIT") == "1":
         said.append("CUDA_DISABLE_PTX_JIT=1 keeps CTranslate2 off a card newer than its build; unset it")
-    for name in LISTS:
-        if name not in plan.entries and "" in environment.get(name, "-").split(":"):
-            said.append(f"inherited {name} has an empty entry, so the loader searches the current directory; remove it")
+    # An empty value as a whole is no list; an empty entry of LD_PRELOAD loads nothing.
+    libraries = environment.get("LD_LIBRARY_PATH", "")
+    if "LD_LIBRARY_PATH" not in plan.entries and libraries and "" in libraries.split(":"):
+        said.append(
+            "inherited LD_LIBRARY_PATH has an empty entry: the loader searches the current directory; remove it"
+        )
     if any(name in environment for name in ALLOCATORS):
         from launcher import allocator
 

@@ -40,6 +40,7 @@ class Request:
 def entry() -> int:
     """The console script. Returns only where no program was started."""
     execute.let_interrupt()
+    os.environ.pop("RUN_APP_SHIM", None)  # what a script above asked of ensure() is nothing to this start
     try:
         request = parse(sys.argv[1:])
         if not request.page:
@@ -101,6 +102,9 @@ def parse(words: list[str]) -> Request:
     for name in request.unset:
         if name in request.keep or any(name == setting.name for setting in request.sets):
             raise LauncherError(f"--unset {name} contradicts --set or --keep {name}; keep one of them")
+    for name in request.keep:
+        if any(name == setting.name for setting in request.sets):
+            raise LauncherError(f"--keep {name} contradicts --set {name}; keep one of them")
     return request
 
 

@@ -25,6 +25,7 @@ def inherited() -> dict[str, str]:
     In the C locale Python adds an LC_CTYPE of its own (PEP 538), which the program would otherwise inherit.
     """
     environment = dict(os.environ)
+    environment.pop("", None)  # "=value" is legal to inherit and refused by exec
     if environment.get("LC_CTYPE", "").upper().replace("-", "") in ("C.UTF8", "UTF8"):
         try:
             with open("/proc/self/environ", "rb") as file:

@@ -11,12 +11,12 @@ from launcher.profiles import shipped_folder
 
 SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 HIDDEN = "***"
+PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 def is_secret(name: str) -> bool:
     """Whether the name says that its value must never be printed: HF_TOKEN, APIKEY, but not TOKENIZERS_PARALLELISM."""
-    words = name.upper().split("_")
-    return any(word.rstrip("S0123456789").endswith(SECRET_WORDS) or word.startswith(SECRET_WORDS[2:]) for word in words)
+    return any(word in name.upper().replace("TOKENIZER", "") for word in SECRET_WORDS)
 
 
 def known_profiles(folders: list[str]) -> dict[str, str]:
@@ -27,7 +27,9 @@ def known_profiles(folders: list[str]) -> dict[str, str]:
             files = os.listdir(folder)
         except OSError:
             continue
-        found |= {file.removesuffix(".env"): os.path.join(folder, file) for file in files if file.endswith(".env")}
+        # Others can still be named by a path; these go into aliases and completion.
+        names = [file.removesuffix(".env") for file in files if file.endswith(".env")]
+        found |= {name: os.path.join(folder, f"{name}.env") for name in names if name and not set(name) - PLAIN}
     return dict(sorted(found.items()))
 
 
@@ -85,6 +87,10 @@ class Mask:
 
     def __init__(self, plan: Plan) -> None:
         known = [value for name, value in plan.environment.items() if is_secret(name)]
+        # One that was replaced may stand, expanded, in another value.
+        for entry in plan.entries.values():
+            if is_secret(entry.name):
+                known += [entry.value, *(value for _, value in entry.replaced)]
         # A secret of a letter or two would blank out half the page and hide nothing.
         self.secrets = sorted((value for value in known if len(value) > 5), key=len, reverse=True)
 
@@ -120,6 +126,8 @@ def show(form: str, plan: Plan, names: list[str], argv: list[str]) -> int:
 def _table(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
     import shlex
 
+    from launcher.cli import printable
+
     lines = [f"profiles  {', '.join(names)}"]
     lines += [f"starts    {shlex.join(argv)}"] if argv else []
     lines += [f"kept      {', '.join(plan.kept)}"] if plan.kept else []
@@ -129,7 +137,7 @@ def _table(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
     values_width = min(24, max((len(entry.value) for entry in plan.entries.values()), default=0))
     lines.append("")
     for entry in plan.entries.values():
-        shown = mask(entry.name, entry.value)
+        shown = printable(mask(entry.name, entry.value))
         lines.append(f"{entry.name:{names_width}}  {shown:{values_width}}  {entry.origin}")
         for origin, value in reversed(entry.replaced):
             lines.append(f"{'':{names_width}}  instead of {mask(entry.name, value)!r} from {origin}")
@@ -139,13 +147,15 @@ def _table(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
 def _sh(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
     import shlex
 
+    from launcher import cli
+
     lines = [f"unset {name};" for name in plan.unset]
     for name in (*plan.entries, "RUN_APP_PROFILE", "RUN_APP_SETTINGS"):
         value = plan.environment[name]
         if mask(name, value) == value:
             lines.append(f"export {name}={shlex.quote(value)};")
         else:
-            print(f"run-app: {name} is secret and not printed; export it yourself", file=sys.stderr)
+            cli.say(f"{name} is secret and not printed; export it yourself")
     return "\n".join([*lines, ""])
 
 

@@ -12,7 +12,7 @@ import sys
 
 from launcher import LauncherError, cli
 
-# What an ensure() of this process, or of one above it, has asked for: the end of any loop.
+# What ensure() has asked for so far, in order: the end of any loop.
 MARK = "RUN_APP_SHIM"
 
 
@@ -22,17 +22,22 @@ def ensure(profile: str = "auto") -> bool:
     Where running it again would lose something, one line on stderr says why and what to do, and the answer is False.
     A wrong profile ends the program with exit code 2.
     """
-    current = os.environ.get("RUN_APP_PROFILE")
+    # A RUN_APP_PROFILE without RUN_APP_SETTINGS is a wish that somebody exported, not a profile in effect.
+    current = os.environ.get("RUN_APP_PROFILE") if "RUN_APP_SETTINGS" in os.environ else None
+    asked = [mark for mark in os.environ.get(MARK, "").split(";") if mark]
     names = [os.path.abspath(name) if "/" in name else name for name in profile.split(",")]
-    if current is not None and (profile == "auto" or current == ",".join(names) or os.environ.get(MARK) == profile):
+    if current is not None and (profile == "auto" or current == ",".join(names) or asked[-1:] == [profile]):
         return True
+    if profile in asked:
+        cli.say(f"profile {profile} was laid aside: this program asked for {asked[-1]} after it; ask once for both")
+        return False
     if obstacle := _obstacle():
         start = f"run-app -p {profile} -- {'jupyter lab' if 'notebook' in obstacle else 'python ...'}"
         cli.say(f"profile {profile} is not in effect: {obstacle}. Call ensure() before all else, or start by: {start}")
         return False
-    os.environ[MARK] = profile
+    os.environ[MARK] = ";".join([*asked, profile])
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if stream is not None and not stream.closed:
             stream.flush()
     request = cli.Request()
     request.profiles = names

@@ -243,3 +243,28 @@ def test_help_fits_one_screen_and_states_the_rule(run_app: Run) -> None:
     assert "--set > --env-file > local.env > profiles, later ones first > base > inherited" in done.stdout
     assert run_app("--version").stdout.startswith("run-app ")
     assert run_app("-p", "cpu", "-h").stdout == done.stdout
+
+
+def test_keep_and_set_of_one_name_contradict_each_other(run_app: Run) -> None:
+    done = run_app("-p", "cpu", "--keep", "X", "--set", "X=1", "--", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--keep X contradicts --set X" in done.stderr
+
+
+def test_a_secret_that_was_replaced_is_not_printed_either(run_app: Run, profile: Profile) -> None:
+    profile("URL=https://${HF_TOKEN}@hub\nHF_TOKEN=newer-hunter2\nAWS_ACCESS_KEYID=key-hunter2")
+    env = {"HF_TOKEN": "older-hunter2"}
+    for form in ("table", "json", "sh"):
+        done = run_app("-p", "mine", f"--print={form}", env=env)
+        assert "hunter2" not in done.stdout
+
+
+def test_a_value_can_not_break_the_table(run_app: Run) -> None:
+    done = run_app("-p", "cpu", "--set", "X=a\nb\x1b[2J", "--print")
+    assert "a\\nb\\x1b[2J" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_name_that_is_no_name_is_passed_over(run_app: Run) -> None:
+    done = run_app("-p", "cpu", "--", "env", env={"": "foo"})
+    assert done.returncode == 0, done.stderr

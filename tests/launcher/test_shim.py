@@ -151,3 +151,23 @@ def test_a_wrong_profile_ends_the_script_with_one_line(script: Script, tmp_path:
 def test_signals_and_exit_code_are_the_scripts_own(script: Script) -> None:
     assert script(f"{ENSURE}ensure('cpu')\nraise SystemExit(42)").returncode == 42
     assert script(f"{ENSURE}ensure('cpu')\nimport os; os.kill(os.getpid(), 15)").returncode == -signal.SIGTERM
+
+
+def test_two_profiles_asked_for_in_turn_are_no_loop(script: Script) -> None:
+    done = script(f'{ENSURE}ensure("cpu")\nensure("wsl")\nensure("cpu")\nprint("once")\n')
+    assert done.stdout == "once\n", done.stderr
+    assert "profile cpu was laid aside" in done.stderr
+
+
+def test_a_profile_that_is_only_wished_for_is_not_in_effect(script: Script) -> None:
+    done = script(f"{ENSURE}print(ensure('wsl'))\n{AT_EXEC}", env={"RUN_APP_PROFILE": "wsl"})
+    assert done.stdout == "True\nwsl 1 []\n", done.stderr
+
+
+def test_what_a_script_above_asked_for_is_nothing_to_a_start_of_its_own(script: Script) -> None:
+    start = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-P', '-m', 'launcher', '-p', 'cpu', '--', {PYTHON!r}"
+    )
+    inner = f"{ENSURE}ensure('wsl')\n{AT_EXEC}"
+    done = script(f"{ENSURE}ensure('wsl')\n{start}, '-c', {inner!r}])\n")
+    assert done.stdout == "wsl 1 []\n", done.stderr
