@@ -89,6 +89,7 @@ print(sorted({{"torch", "whisperx", "pyannote", "silero_vad"}} & set(sys.modules
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("resident", "loads"), [("--resident", 2), ("--no-resident", 4)])
 def test_resident_models_are_loaded_once(
     environment: dict[str, str], tmp_path: Path, resident: str, loads: int
