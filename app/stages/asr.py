@@ -10,7 +10,7 @@ from typing import Any
 
 from app.audio import SAMPLE_RATE
 from app.errors import UsageError
-from app.stages import Span, Work
+from app.stages import Report, Span, Work
 from app.stages.vad import LONGEST_SPAN_S
 from app.transcript import Segment, Transcript, split_at_sentences
 
@@ -35,6 +35,32 @@ class AsrOptions:
     batch_size: int
     threads: int
     language: str | None
+
+
+class Asr:
+    """A recogniser: what the engines do alike. Each adds `load`, and `segments` for the chunks of one input."""
+
+    name = "asr"
+
+    def __init__(self, options: AsrOptions) -> None:
+        self._options = options
+        self._pipeline: Any = None
+        """Loaded: an object whose `model` is a faster_whisper.WhisperModel, in both engines."""
+
+    def run(self, work: Work, report: Report) -> Work:
+        chunks = merge_spans(work.speech)
+        if not chunks:
+            return _with_transcript(work, (), None, None)
+        language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
+        segments = sorted(self.segments(work, chunks, language, report), key=lambda segment: segment.start)
+        return _with_transcript(work, segments, language, probability)
+
+    def segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> Iterable[Segment]:
+        """The text of these chunks, in any order."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        self._pipeline = None
 
 
 def merge_spans(spans: Iterable[Span], longest_s: float = LONGEST_SPAN_S) -> list[Span]:
@@ -130,7 +156,7 @@ def samples(work: Work, chunk: Span) -> Any:
     return work.waveform[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)]
 
 
-def with_transcript(work: Work, segments: Iterable[Segment], language: str | None, probability: float | None) -> Work:
+def _with_transcript(work: Work, segments: Iterable[Segment], language: str | None, probability: float | None) -> Work:
     """The work with its transcript; no chunks of speech make a valid, empty one."""
     pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
     notes = work.notes if pieces else (*work.notes, "no speech was found")

@@ -1,30 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from app.stages import Report, Span, Work
-from app.stages.asr import (
-    BEAM_SIZE,
-    AsrOptions,
-    choose_device,
-    choose_language,
-    describe,
-    merge_spans,
-    missed_tail,
-    with_transcript,
-)
+from app.stages.asr import BEAM_SIZE, Asr, choose_device, describe, missed_tail
 from app.transcript import Segment, Word
 
 
-class FasterWhisper:
+class FasterWhisper(Asr):
     """faster-whisper's batched pipeline on CTranslate2: no torch in the process, word times from cross-attention."""
-
-    name = "asr"
-    _pipeline: Any = None
-
-    def __init__(self, options: AsrOptions) -> None:
-        self._options = options
 
     def load(self) -> str:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
@@ -41,15 +25,7 @@ class FasterWhisper:
         )
         return describe(self._options, "faster-whisper", device, compute_type)
 
-    def run(self, work: Work, report: Report) -> Work:
-        chunks = merge_spans(work.speech)
-        if not chunks:
-            return with_transcript(work, (), None, None)
-        language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
-        segments = sorted(self._segments(work, chunks, language, report), key=lambda segment: segment.start)
-        return with_transcript(work, segments, language, probability)
-
-    def _segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> Iterator[Segment]:
+    def segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> Iterator[Segment]:
         """The text of all chunks, those that broke off and are decoded again after the others of their batch."""
         size = self._options.batch_size
         pending = chunks
@@ -75,9 +51,6 @@ class FasterWhisper:
         for segment in segments:
             words = (Word(float(w.start), float(w.end), w.word, round(float(w.probability), 3)) for w in segment.words)
             yield Segment(float(segment.start), float(segment.end), segment.text, tuple(words))
-
-    def release(self) -> None:
-        self._pipeline = None
 
 
 def _last_word_end(chunk: Span, segments: list[Segment]) -> float:

@@ -3,26 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 from app.stages import Report, Span, Work
-from app.stages.asr import (
-    BEAM_SIZE,
-    AsrOptions,
-    choose_device,
-    choose_language,
-    describe,
-    merge_spans,
-    with_transcript,
-)
+from app.stages.asr import BEAM_SIZE, Asr, choose_device, describe
 from app.transcript import Segment
 
 
-class WhisperX:
+class WhisperX(Asr):
     """whisperX's own batched pipeline over the same chunks: torch for the features, no word times before alignment."""
-
-    name = "asr"
-    _pipeline: Any = None
-
-    def __init__(self, options: AsrOptions) -> None:
-        self._options = options
 
     def load(self) -> str:
         import torch
@@ -61,11 +47,7 @@ class WhisperX:
         )
         return describe(self._options, "whisperX", device, compute_type)
 
-    def run(self, work: Work, report: Report) -> Work:
-        chunks = merge_spans(work.speech)
-        if not chunks:
-            return with_transcript(work, (), None, None)
-        language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
+    def segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> list[Segment]:
         self._chunks.chunks = chunks
         result = self._pipeline.transcribe(
             work.waveform,
@@ -73,8 +55,4 @@ class WhisperX:
             language=language,
             progress_callback=lambda percent: report(percent / 100 * work.duration, work.duration),
         )
-        segments = [Segment(s["start"], s["end"], s["text"]) for s in result["segments"]]
-        return with_transcript(work, segments, language, probability)
-
-    def release(self) -> None:
-        self._pipeline = None
+        return [Segment(s["start"], s["end"], s["text"]) for s in result["segments"]]

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -145,6 +146,28 @@ def test_a_worker_that_dies_costs_one_file(
         # faulthandler knows where Python was.
         assert "faster_whisper/transcribe.py:" in line
     assert "1 of 2 files done, 1 failed" in running.said
+
+
+def test_a_parent_that_ignores_its_children_hides_no_death(
+    environment: dict[str, str], command: list[str], long_talk: Path
+) -> None:
+    """SIGCHLD comes ignored from some service managers; waiting for a child then tells nothing of its end."""
+    ignore = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    words = [sys.executable, "-c", ignore, *command, "transcribe", str(long_talk), "--model", "tiny.en"]
+    with subprocess.Popen(words, cwd=long_talk.parent, env=environment, text=True, stderr=subprocess.PIPE) as process:
+        running = Running(process)
+        running.until("asr: long.wav")
+        running.worker().kill()
+        assert running.end() == 1
+    assert any("died of SIGKILL" in line for line in running.said), running.said
+
+
+def test_no_library_in_the_worker_may_ask_the_hub(start: Start, long_talk: Path) -> None:
+    with start(long_talk) as running:
+        running.until("asr: long.wav")
+        assert running.worker().environ()["HF_HUB_OFFLINE"] == "1"
 
 
 def test_a_run_that_went_well_leaves_no_log(run_app: RunApp, environment: dict[str, str]) -> None:
