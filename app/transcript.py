@@ -22,6 +22,8 @@ class Word:
     word: str
     score: float
     """The model's probability of the word, 0 to 1."""
+    speaker: str | None = None
+    """None: not asked for, or nobody's."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Segment:
     end: float
     text: str
     words: tuple[Word, ...] = ()
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Transcript:
 def from_dict(data: dict[str, Any]) -> Transcript:
     """The inverse of dataclasses.asdict, after a trip through JSON."""
     segments = tuple(
-        Segment(s["start"], s["end"], s["text"], tuple(Word(**word) for word in s["words"])) for s in data["segments"]
+        Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
+        for segment in data["segments"]
     )
     return Transcript(**{**data, "segments": segments, "notes": tuple(data["notes"])})
 

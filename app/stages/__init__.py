@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.transcript import Transcript
 
@@ -26,17 +26,43 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One speaker's stretch of speech, in seconds from the start of the waveform."""
+
+    start: float
+    end: float
+    speaker: str
+    """`SPEAKER_00` for the first who speaks, and so on."""
+
+
+class Checkpoint(Protocol):
+    """What a long stage has finished of one file; it outlives the process, however that ends."""
+
+    def lines(self) -> list[Any]:
+        """What an interrupted run left, in order: the arguments of `add`."""
+
+    def add(self, data: Any) -> None:
+        """Keep one more piece, JSON-able."""
+
+
+@dataclass(frozen=True)
 class Work:
     """One input on its way through the stages; each stage returns it with its own part filled in."""
 
     path: Path
     waveform: npt.NDArray[np.float32] | None = None
-    """Shape (samples,), mono, 16 kHz."""
+    """Shape (samples,), mono, 16 kHz. Not to be written to: it may be a file's mapping."""
     duration: float = 0.0
     notes: tuple[str, ...] = ()
+    """What the reader of the transcript must know; a stage adds its own at the end."""
     speech: tuple[Span, ...] = ()
     """From VAD, in order, each at most 30 s long."""
     transcript: Transcript | None = None
+    """From ASR; the later stages enrich it."""
+    turns: tuple[Turn, ...] | None = None
+    """From diarization, in order, none overlapping another. None: there was no diarization."""
+    checkpoint: Checkpoint | None = None
+    """For the stage that runs now."""
 
 
 class Stage(Protocol):
@@ -46,6 +72,11 @@ class Stage(Protocol):
     """
 
     name: str
+    reads: tuple[str, ...]
+    """The stages whose results shape this one's: their keys are part of its key."""
+
+    def shape(self) -> Mapping[str, object]:
+        """All that shapes the result, JSON-able: options, the model's identity, a version of the stage's own."""
 
     def load(self) -> str:
         """Make ready; returns what was chosen and loaded, in words, or "" where there is no model."""
@@ -55,3 +86,14 @@ class Stage(Protocol):
 
     def release(self) -> None:
         """Drop the model; the caller gives the memory back."""
+
+    def step_down(self, error: Exception) -> str | None:
+        """After `run` or `load` ran out of a card's memory, or met a type the card can't do: choose the next cheaper
+        way, for the next `load`. Returns it in words, `batch size 8 -> 4`; None at the bottom of the ladder.
+        """
+
+    def pack(self, work: Work) -> Any:
+        """This stage's part of the work, JSON-able."""
+
+    def unpack(self, work: Work, data: Any) -> Work:
+        """The inverse: the work with that part filled in."""

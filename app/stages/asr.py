@@ -35,6 +35,14 @@ class AsrOptions:
     batch_size: int
     threads: int
     language: str | None
+    """ISO 639-1 code; None: detect."""
+    task: str = "transcribe"
+    """`transcribe`, or `translate` to English."""
+    beam_size: int = BEAM_SIZE
+    prompt: str | None = None
+    """Text the recogniser is told came before each chunk: names, spelling, style."""
+    hotwords: str | None = None
+    """Words it is to expect."""
 
 
 class Asr:
