@@ -38,6 +38,25 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """How a text was made: what was really used, after all that was `auto`, and all that had to be given up."""
+
+    engine: str
+    """`faster-whisper` or `whisperx`."""
+    model: str
+    """Its name, or its folder."""
+    device: str
+    """`cpu` or `cuda`."""
+    compute_type: str
+    batch_size: int
+    """Chunks of up to 30 s that were decoded together, at most."""
+    batches: int
+    """How many times the model was called for that."""
+    threads: int
+    """On the processor."""
+
+
+@dataclass(frozen=True)
 class Transcript:
     """A whole input. No segments: nobody speaks."""
 
@@ -49,6 +68,8 @@ class Transcript:
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
     """What the reader must know of this transcript: damage in the input, what is missing and why."""
+    asr: Recognition | None = None
+    """None: nobody speaks, so nothing was recognised; or it was written before this was kept."""
 
     @property
     def text(self) -> str:
@@ -61,7 +82,8 @@ def from_dict(data: dict[str, Any]) -> Transcript:
         Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
         for segment in data["segments"]
     )
-    return Transcript(**{**data, "segments": segments, "notes": tuple(data["notes"])})
+    asr = Recognition(**data["asr"]) if data.get("asr") else None
+    return Transcript(**{**data, "segments": segments, "notes": tuple(data["notes"]), "asr": asr})
 
 
 def split_at_sentences(segment: Segment) -> list[Segment]:

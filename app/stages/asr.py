@@ -5,15 +5,20 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.audio import SAMPLE_RATE
 from app.errors import UsageError
+from app.models.identity import identity
 from app.stages import Report, Span, Work
+from app.stages.ladder import Rung, in_words, ladder, trouble
 from app.stages.vad import LONGEST_SPAN_S
-from app.transcript import Segment, Transcript, split_at_sentences
+from app.transcript import Recognition, Segment, Transcript, Word, from_dict, split_at_sentences
 
+VERSION = 2
+"""Goes up when the same speech and the same options would give another text, or other times."""
 BEAM_SIZE = 5
 LANGUAGE_THRESHOLD = 0.5
 """Below this probability another window of speech is asked for its language."""
@@ -43,32 +48,165 @@ class AsrOptions:
     """Text the recogniser is told came before each chunk: names, spelling, style."""
     hotwords: str | None = None
     """Words it is to expect."""
+    name: str = ""
+    """What the user called the model; empty: its folder."""
+
+
+@dataclass
+class _Heard:
+    """What is known of one input while its chunks are decoded; all of it goes through a checkpoint."""
+
+    language: str
+    probability: float
+    pending: list[Span]
+    segments: list[Segment] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    batches: int = 0
 
 
 class Asr:
-    """A recogniser: what the engines do alike. Each adds `load`, and `segments` for the chunks of one input."""
+    """A recogniser: what the engines do alike. Each adds `load` and `decode`."""
 
     name = "asr"
+    reads: tuple[str, ...] = ("decode", "vad")
+    engine: str
 
     def __init__(self, options: AsrOptions) -> None:
         self._options = options
+        self._rung: Rung | None = None
         self._pipeline: Any = None
         """Loaded: an object whose `model` is a faster_whisper.WhisperModel, in both engines."""
+
+    def shape(self) -> dict[str, object]:
+        """Neither the batch size nor the threads: what they change is in the last digits.
+
+        Raises UsageError, as `load` does: the device and the type are chosen here.
+        """
+        rung = self.rung()
+        return {
+            "version": VERSION,
+            "engine": self.engine,
+            "model": identity(Path(self._options.model)),
+            "device": rung.device,
+            "compute_type": rung.compute_type,
+            "language": self._options.language,
+            "task": self._options.task,
+            "beam_size": self._options.beam_size,
+            "prompt": self._options.prompt,
+            "hotwords": self._options.hotwords,
+        }
+
+    def rung(self) -> Rung:
+        """How the model is run, or will be: `auto` resolved, and what had to be given up."""
+        if self._rung is None:
+            device, compute_type = choose_device(self._options)
+            self._rung = Rung(device, compute_type, self._options.batch_size)
+        return self._rung
+
+    def step_down(self, error: Exception) -> str | None:
+        import ctranslate2
+
+        before, kind = self.rung(), trouble(error)
+        possible = {device: ctranslate2.get_supported_compute_types(device) for device in {"cpu", before.device}}
+        if kind is None or (after := ladder(before, kind, possible)) is None:
+            return None
+        self._rung = after
+        return in_words(before, after)
 
     def run(self, work: Work, report: Report) -> Work:
         chunks = merge_spans(work.speech)
         if not chunks:
-            return _with_transcript(work, (), None, None)
-        language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
-        segments = sorted(self.segments(work, chunks, language, report), key=lambda segment: segment.start)
-        return _with_transcript(work, segments, language, probability)
+            return self._with_transcript(work, None)
+        heard = _resume(work) or self._begin(work, chunks)
+        while heard.pending:
+            # Memory grows with what is decoded at once, and what is decoded can be kept: so a batch at a time.
+            size = self.rung().batch_size
+            batch, heard.pending = heard.pending[:size], heard.pending[size:]
+            segments, tails = [], []
+            for chunk, said in zip(batch, self.decode(work, batch, heard.language), strict=True):
+                segments += said
+                tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
+            heard.pending = [tail for tail in tails if tail] + heard.pending
+            heard.segments += segments
+            heard.batches += 1
+            _keep(work, heard, segments)
+            report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
+        return self._with_transcript(work, heard)
 
-    def segments(self, work: Work, chunks: list[Span], language: str, report: Report) -> Iterable[Segment]:
-        """The text of these chunks, in any order."""
+    def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
+        """The text of each of these chunks, in their order; a word of it begins with the space before it."""
         raise NotImplementedError
 
     def release(self) -> None:
         self._pipeline = None
+
+    def pack(self, work: Work) -> Any:
+        assert work.transcript is not None
+        return dataclasses.asdict(work.transcript)
+
+    def unpack(self, work: Work, data: Any) -> Work:
+        return dataclasses.replace(work, transcript=from_dict(data))
+
+    def _begin(self, work: Work, chunks: list[Span]) -> _Heard:
+        language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
+        return _Heard(language, probability, chunks)
+
+    def _with_transcript(self, work: Work, heard: _Heard | None) -> Work:
+        """The work with its transcript; nothing heard makes a valid, empty one."""
+        segments = sorted(heard.segments, key=lambda segment: segment.start) if heard else []
+        pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
+        notes = [*work.notes, *(heard.notes if heard else ())]
+        if not pieces:
+            notes.append("no speech was found")
+        transcript = Transcript(
+            heard.language if heard else None,
+            heard.probability if heard else None,
+            round(work.duration, 3),
+            pieces,
+            asr=self._recognition(heard.batches) if heard else None,
+        )
+        return dataclasses.replace(work, transcript=transcript, notes=tuple(notes))
+
+    def _recognition(self, batches: int) -> Recognition:
+        rung, options = self.rung(), self._options
+        model = options.name or options.model
+        return Recognition(
+            self.engine, model, rung.device, rung.compute_type, rung.batch_size, batches, options.threads
+        )
+
+
+def _keep(work: Work, heard: _Heard, segments: list[Segment]) -> None:
+    """One line of the checkpoint: the segments are this batch's, the rest is all of it."""
+    if work.checkpoint:
+        line = {
+            "language": heard.language,
+            "probability": heard.probability,
+            "pending": [[chunk.start, chunk.end] for chunk in heard.pending],
+            "notes": heard.notes,
+            "segments": [dataclasses.asdict(segment) for segment in segments],
+        }
+        work.checkpoint.add(line)
+
+
+def _resume(work: Work) -> _Heard | None:
+    """What an interrupted run had heard; None where there was none."""
+    lines = work.checkpoint.lines() if work.checkpoint else []
+    if not lines:
+        return None
+    last = lines[-1]
+    segments = [
+        Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
+        for line in lines
+        for segment in line["segments"]
+    ]
+    pending = [Span(start, end) for start, end in last["pending"]]
+    return _Heard(last["language"], last["probability"], pending, segments, list(last["notes"]), len(lines))
+
+
+def _last_word_end(chunk: Span, segments: Iterable[Segment]) -> float:
+    """Where the text of this chunk ends, in seconds; its start where there is none."""
+    ends = (min(word.end, chunk.end) for segment in segments for word in segment.words if word.start < chunk.end)
+    return max(ends, default=chunk.start)
 
 
 def merge_spans(spans: Iterable[Span], longest_s: float = LONGEST_SPAN_S) -> list[Span]:
@@ -133,9 +271,28 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
     return device, compute_type
 
 
-def describe(options: AsrOptions, engine: str, device: str, compute_type: str) -> str:
-    threads = f", {options.threads} thread{'s' * (options.threads > 1)}" if device == "cpu" else ""
-    return f"{engine} on {device}, {compute_type}{threads}, batch {options.batch_size}"
+def describe(engine: str, rung: Rung, threads: int) -> str:
+    cores = f", {threads} thread{'s' * (threads > 1)}" if rung.device == "cpu" else ""
+    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}"
+
+
+def check_options(model: Any, options: AsrOptions) -> None:
+    """Raises UsageError where this model can't do what the options ask. `model` is a faster_whisper.WhisperModel."""
+    name, language = options.name or options.model, options.language
+    if not model.model.is_multilingual and (options.task == "translate" or language not in (None, "en")):
+        asked = "translate" if options.task == "translate" else f"hear the language {language!r}"
+        raise UsageError(f"{name} knows English alone and can't {asked}; take a multilingual model, e.g. base")
+    if language and model.model.is_multilingual and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
+        raise UsageError(f"{name} does not know the language {language!r}")
+    # More than half the decoder's window, and Whisper drops the beginning without a word.
+    most = model.max_length // 2 - 1
+    tokens = sum(
+        len(model.hf_tokenizer.encode(f" {text.strip()}", add_special_tokens=False).ids)
+        for text in (options.prompt, options.hotwords)
+        if text
+    )
+    if tokens > most:
+        raise UsageError(f"prompt and hotwords are {tokens} tokens long; {name} takes {most}, about {most // 2} words")
 
 
 def choose_language(model: Any, work: Work, chunks: list[Span], wanted: str | None) -> tuple[str, float]:
@@ -162,11 +319,3 @@ def samples(work: Work, chunk: Span) -> Any:
     """The chunk's part of the waveform: a view, not a copy."""
     assert work.waveform is not None
     return work.waveform[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)]
-
-
-def _with_transcript(work: Work, segments: Iterable[Segment], language: str | None, probability: float | None) -> Work:
-    """The work with its transcript; no chunks of speech make a valid, empty one."""
-    pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
-    notes = work.notes if pieces else (*work.notes, "no speech was found")
-    transcript = Transcript(language, probability, round(work.duration, 3), pieces, notes)
-    return dataclasses.replace(work, transcript=transcript)

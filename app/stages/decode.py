@@ -1,22 +1,41 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from app.audio import decode
+from app.audio import SAMPLE_RATE, decode
 from app.stages import Report, Work
+
+VERSION = 1
+"""Goes up when the same recording would give other samples."""
 
 
 class Decode:
     """File to waveform."""
 
     name = "decode"
+    reads: tuple[str, ...] = ()
+
+    def shape(self) -> dict[str, object]:
+        return {"version": VERSION, "sample_rate": SAMPLE_RATE}
 
     def load(self) -> str:
         return ""
 
     def run(self, work: Work, report: Report) -> Work:
         audio = decode(work.path)
-        return dataclasses.replace(work, waveform=audio.waveform, duration=audio.duration, notes=audio.notes)
+        notes = (*work.notes, *audio.notes)
+        return dataclasses.replace(work, waveform=audio.waveform, duration=audio.duration, notes=notes)
 
     def release(self) -> None:
         pass
+
+    def step_down(self, error: Exception) -> str | None:
+        return None
+
+    def pack(self, work: Work) -> Any:
+        """Without the waveform: it is no JSON, and who keeps it at all keeps it as it is."""
+        return {"duration": work.duration}
+
+    def unpack(self, work: Work, data: Any) -> Work:
+        return dataclasses.replace(work, duration=data["duration"])

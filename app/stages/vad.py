@@ -6,14 +6,18 @@ None of them asks the network.
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from app.audio import SAMPLE_RATE
 from app.stages import Report, Span, Stage, Work
+from app.stages.ladder import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+VERSION = 1
+"""Goes up when the same samples would give other spans."""
 ONSET = 0.5
 """A frame of higher probability begins speech (whisperX's default)."""
 OFFSET = 0.363
@@ -34,10 +38,37 @@ BLOCK = int(BLOCK_S * SAMPLE_RATE)
 
 class _Vad:
     name = "vad"
+    reads: tuple[str, ...] = ("decode",)
+    variant: str
+    carrier: str
+    """The package that carries the weights: its version stands for them."""
     _model: Any = None
+
+    def shape(self) -> dict[str, object]:
+        return {
+            "version": VERSION,
+            "model": f"{self.variant} of {self.carrier} {version(self.carrier)}",
+            "onset": ONSET,
+            "longest_span_s": LONGEST_SPAN_S,
+            "block_s": BLOCK_S,
+            **self.thresholds(),
+        }
+
+    def thresholds(self) -> dict[str, object]:
+        """What shapes the spans beside the onset."""
+        return {"min_silence_ms": MIN_SILENCE_MS, "speech_pad_ms": SPEECH_PAD_MS}
 
     def release(self) -> None:
         self._model = None
+
+    def step_down(self, error: Exception) -> str | None:
+        return None
+
+    def pack(self, work: Work) -> Any:
+        return [[span.start, span.end] for span in work.speech]
+
+    def unpack(self, work: Work, data: Any) -> Work:
+        return dataclasses.replace(work, speech=tuple(Span(start, end) for start, end in data))
 
     def run(self, work: Work, report: Report) -> Work:
         assert work.waveform is not None
@@ -57,6 +88,8 @@ class _Vad:
 class SileroOnnx(_Vad):
     """Silero v6 as faster-whisper carries it: ONNX, one thread, no torch."""
 
+    variant, carrier = "silero v6, ONNX", "faster-whisper"
+
     def load(self) -> str:
         from faster_whisper import vad
 
@@ -75,12 +108,15 @@ class SileroOnnx(_Vad):
             yield span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE
 
     def release(self) -> None:
-        self._model.get_vad_model.cache_clear()
+        if self._model:
+            self._model.get_vad_model.cache_clear()
         super().release()
 
 
 class SileroTorch(_Vad):
     """Silero from its own package, never through torch.hub."""
+
+    variant, carrier = "silero, torch", "silero-vad"
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -112,8 +148,19 @@ class SileroTorch(_Vad):
 class Pyannote(_Vad):
     """The segmentation model in whisperX's wheel, binarised and cut as whisperX does it."""
 
+    variant, carrier = "pyannote segmentation", "whisperx"
+
     def __init__(self, device: str, threads: int) -> None:
         self._device, self._threads = device, threads
+
+    def thresholds(self) -> dict[str, object]:
+        return {"offset": OFFSET}
+
+    def step_down(self, error: Exception) -> str | None:
+        if self._device == "cpu" or trouble(error) != "card memory":
+            return None
+        self._device = "cpu"
+        return "device cuda -> cpu"
 
     def load(self) -> str:
         import torch
