@@ -12,6 +12,8 @@ from launcher.target import Target
 
 # What the launcher itself exports.
 OWN = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
+# RUN_APP_..., as far as anything reads it: app/settings.py, launcher/profiles.py, and shipped profiles in lines below.
+SETTINGS = ("MODEL", "DEVICE", "COMPUTE_TYPE", "BATCH_SIZE", "RESIDENT", "SPLIT_MB", "ENV_DIR")
 # These run code of the setter's choosing in every interpreter or shell that sees them: too much for a line in a file.
 HIJACKS = frozenset(
     "BASH_ENV ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PYTHONHOME PYTHONSTARTUP PYTHONPATH PYTHONINSPECT "
@@ -61,6 +63,13 @@ def check(setting: Setting, value: str, target: Target, notes: list[str]) -> str
     """The value as it will be exported; None if nothing of it is left. Raises LauncherError for an impossible one."""
     name, origin = setting.name, setting.origin
     check_name(name, origin)
+    head, prefix, tail = name.partition("RUN_APP_")
+    if prefix and not head and tail not in SETTINGS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(tail, SETTINGS, 1)
+        meant = f"did you mean {prefix}{near[0]}?" if near else f"there are {prefix}{', '.join(SETTINGS)}"
+        raise LauncherError(f"{origin}: nothing reads {name}; {meant}")
     if name in LISTS:
         return _existing(name, value, origin, target, notes)
     if fault := wrong(name, value, target):
@@ -127,6 +136,8 @@ def _existing(name: str, value: str, origin: str, target: Target, notes: list[st
             raise LauncherError(
                 f"{origin}: {name} holds {entry}, and there is no such {'file' if preload else 'folder'}"
             )
+    if not entries and not absent:
+        notes.append(f"{origin}: {name} is empty and adds nothing to what is inherited; --unset {name} removes that")
     if absent:
         notes.append(f"{origin}: not installed, so left out of {name}: {', '.join(absent)}")
     return ":".join(entries) if entries else None
@@ -158,5 +169,5 @@ def doubts(plan: Plan, target: Target) -> list[str]:
     if any(name in environment for name in ALLOCATORS):
         from launcher import allocator
 
-        said += allocator.doubts(environment, target.torch())
+        said += allocator.doubts(environment, target.torch(), any_torch=bool(target.command))
     return said
