@@ -25,13 +25,15 @@ class Entry:
 class Plan:
     """The whole new environment, and what was decided on the way to it."""
 
-    __slots__ = ("entries", "environment", "kept", "unset")
+    __slots__ = ("dropped", "entries", "environment", "kept", "unset")
 
     def __init__(self, inherited: dict[str, str]) -> None:
         self.environment = dict(inherited)
         self.entries: dict[str, Entry] = {}
         self.kept: list[str] = []
         self.unset: list[str] = []
+        # What --keep and --unset leave out: nothing sees it, and yet no secret among it may be shown.
+        self.dropped: list[Entry] = []
 
 
 def merge(
@@ -55,6 +57,7 @@ def merge(
         if name in keep and name in inherited:
             if name not in plan.kept:
                 plan.kept.append(name)
+            plan.dropped.append(Entry(name, setting.value, setting.origin, []))
             continue
         # What the user's shell has already expanded is not expanded again.
         verbatim = setting.origin.startswith("--")
@@ -73,7 +76,7 @@ def merge(
         environment[name] = checked
         plan.entries[name] = Entry(name, checked, setting.origin, replaced)
     for name in unset:
-        plan.entries.pop(name, None)
+        plan.dropped.append(plan.entries.pop(name, Entry(name, inherited.get(name, ""), "inherited", [])))
         environment.pop(name, None)
         plan.unset.append(name)
     return plan

@@ -87,8 +87,8 @@ class Mask:
 
     def __init__(self, plan: Plan) -> None:
         known = [value for name, value in plan.environment.items() if is_secret(name)]
-        # One that was replaced may stand, expanded, in another value.
-        for entry in plan.entries.values():
+        # One that was replaced or left out may stand, expanded, in another value or on the command line.
+        for entry in (*plan.entries.values(), *plan.dropped):
             if is_secret(entry.name):
                 known += [entry.value, *(value for _, value in entry.replaced)]
         # A secret of a letter or two would blank out half the page and hide nothing.
@@ -132,16 +132,16 @@ def _table(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:
     lines += [f"starts    {shlex.join(argv)}"] if argv else []
     lines += [f"kept      {', '.join(plan.kept)}"] if plan.kept else []
     lines += [f"unset     {', '.join(plan.unset)}"] if plan.unset else []
-    names_width = max((len(name) for name in plan.entries), default=0)
+    rows = [(entry, printable(mask(entry.name, entry.value))) for entry in plan.entries.values()]
+    names_width = max((len(entry.name) for entry, _ in rows), default=0)
     # One long list must not push every origin out of sight.
-    values_width = min(24, max((len(entry.value) for entry in plan.entries.values()), default=0))
+    values_width = min(24, max((len(shown) for _, shown in rows), default=0))
     lines.append("")
-    for entry in plan.entries.values():
-        shown = printable(mask(entry.name, entry.value))
+    for entry, shown in rows:
         lines.append(f"{entry.name:{names_width}}  {shown:{values_width}}  {entry.origin}")
         for origin, value in reversed(entry.replaced):
             lines.append(f"{'':{names_width}}  instead of {mask(entry.name, value)!r} from {origin}")
-    return "\n".join([*lines, ""])
+    return "\n".join([*map(printable, lines), ""])
 
 
 def _sh(plan: Plan, names: list[str], argv: list[str], mask: Mask) -> str:

@@ -259,9 +259,35 @@ def test_a_secret_that_was_replaced_is_not_printed_either(run_app: Run, profile:
         assert "hunter2" not in done.stdout
 
 
+@pytest.mark.parametrize("form", ["table", "sh", "json"])
+def test_a_secret_that_is_left_out_is_not_printed_either(
+    run_app: Run, profile: Profile, tmp_path: Path, form: str
+) -> None:
+    profile("PART=visible\nHF_TOKEN=${PART}-hunter\nURL=https://${HF_TOKEN}@hub\nAPI_KEY=kept-hunter\n")
+    env = {"OLD_TOKEN": "older-hunter", "HF_TOKEN": "inherited-hunter", "API_KEY": "shell-hunter"}
+    words = ("-p", "mine", "--unset", "HF_TOKEN", "--unset", "OLD_TOKEN", "--keep", "API_KEY", f"--print={form}")
+    argv = ("--", "curl", "https://older-hunter@hub", "-H", "inherited-hunter", "visible-hunter", "kept-hunter")
+    done = run_app(*words, *argv, "shell-hunter", env=env)
+    assert done.returncode == 0
+    assert "hunter" not in done.stdout + done.stderr
+    assert "visible" in done.stdout
+
+
 def test_a_value_can_not_break_the_table(run_app: Run) -> None:
     done = run_app("-p", "cpu", "--set", "X=a\nb\x1b[2J", "--print")
     assert "a\\nb\\x1b[2J" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_nor_can_a_file_or_an_argument(run_app: Run, tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J\nb.env").write_text("X=1")
+    done = run_app("-p", "./a\x1b[2J\nb.env", "--print", "--", "echo", "c\x1b[2J", "d\ne")
+    assert done.stdout.splitlines()[:2] == [
+        f"profiles  {tmp_path}/a\\x1b[2J\\nb.env",
+        "starts    echo 'c\\x1b[2J' 'd\\ne'",
+    ]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("X ")]
+    assert line.endswith(f"{tmp_path}/a\\x1b[2J\\nb.env:1")
     assert "\x1b" not in done.stdout
 
 
