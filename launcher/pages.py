@@ -4,29 +4,33 @@ import os
 import shlex
 import sys
 
-from launcher import LauncherError, hardware, profiles
+from launcher import LauncherError, cli, hardware, profiles
 from launcher.report import known_profiles, write
 
+# One screen of 80 columns and 24 lines, the shell's next prompt among them.
 HELP = """\
-run-app [OPTIONS] APP [ARGS...]            start an app of ours under a machine profile: run-app transcribe a.mp3
-run-app [OPTIONS] -- COMMAND [ARGS...]     start any program: run-app -p gpu48 -- python train.py
-run-app profiles                           which profiles there are, and which one `auto` picks here and why
-run-app alias [bash|zsh]                   aliases and completion, for ~/.bashrc or ~/.zshrc
+run-app [OPTIONS] APP [ARGS...]         an app of ours: run-app transcribe a.mp3
+run-app [OPTIONS] -- COMMAND [ARGS...]  any program: run-app -- python train.py
+run-app profiles                        which there are, and which auto picks
+run-app alias [bash|zsh]                aliases and completion, for ~/.bashrc
 
-  -p, --profile NAME[,NAME...]  profiles, later ones win; a name with a slash is a file; the default is auto
+  -p, --profile NAME[,NAME...]  profiles, later ones win; a name with a slash is
+                                a file; the default is auto
       --env-file FILE           one more file of NAME=value lines
       --set NAME=VALUE          one variable, taken verbatim
       --unset NAME              the program will not see NAME
-      --keep NAME               an inherited NAME stands, whatever a profile says
-      --print[=table|sh|json]   show the plan, where each value comes from and what it replaced; start nothing
+      --keep NAME               an inherited NAME stands, whatever profiles say
+      --print[=table|sh|json]   show every value, where it comes from and what
+                                it replaced; start nothing
   -h, --help; --version
 
-Precedence: --set > --env-file > local.env > profiles, later ones first > base > inherited.
-LD_LIBRARY_PATH and LD_PRELOAD are put in front of what is there. Profiles are looked for in
-{config}/env, $RUN_APP_ENV_DIR and {shipped}; local.env in {config}.
-A profile holds NAME=value lines in python-dotenv's grammar, with ${{NAME}}, ${{NAME:-default}}, ${{SITE_PACKAGES}}.
-
-Exit codes: 2 usage or profile, 126 not executable, 127 not found; otherwise the program's own.
+Precedence (LD_LIBRARY_PATH and LD_PRELOAD go in front of what is there):
+  --set > --env-file > local.env > profiles, later ones first > base > inherited
+Profiles: ~/.config/run-app/env ($XDG_CONFIG_HOME), $RUN_APP_ENV_DIR, shipped;
+local.env: ~/.config/run-app. Lines are NAME=value in python-dotenv's grammar,
+with ${NAME}, ${NAME:-default} and ${SITE_PACKAGES}.
+Exit codes: 2 usage or profile, 126 not executable, 127 not found; otherwise the
+program's own.
 """
 
 
@@ -34,8 +38,7 @@ def page(words: list[str], inherited: dict[str, str]) -> int:
     """Answer one of the words that start no program."""
     name, rest = words[0], words[1:]
     if name in ("-h", "--help"):
-        config = profiles.config_folder(inherited).replace(os.path.expanduser("~"), "~", 1)
-        write(HELP.format(config=config, shipped=profiles.shipped_folder()))
+        write(HELP)
     elif name == "--version":
         from importlib.metadata import version
 
@@ -81,12 +84,12 @@ _run_app() {
         --env-file) ;;
         --unset|--keep|--set) COMPREPLY=($(compgen -e -- "$word")) ;;
         --print) COMPREPLY=($(compgen -W "table sh json" -- "$word")) ;;
-        *) COMPREPLY=($(compgen -W "APPS" -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "OFFERED" -- "$word")) ;;
     esac
 }
 """
-APPS = """transcribe profiles alias -- --profile --env-file --set --unset --keep
-            --print --print=sh --print=json --help --version"""
+# The launcher imports no app, so their names stand here, for completion.
+APPS = ("transcribe",)
 
 
 def _alias(shell: str, names: list[str]) -> str:
@@ -98,5 +101,8 @@ def _alias(shell: str, names: list[str]) -> str:
     if shell == "zsh":
         lines.append("autoload -Uz compinit bashcompinit && compinit && bashcompinit")
     lines += [f"alias {alias}={shlex.quote(words)}" for alias, words in aliases.items()]
-    lines.append(COMPLETION.replace("PROFILES", " ".join(names)).replace("APPS", APPS).strip("\n"))
+    options = [option for option in cli.OPTIONS if option.startswith("--")]
+    forms = ["--print", *(f"--print={form}" for form in cli.FORMATS[1:])]
+    words = " ".join([*APPS, *cli.COMMANDS, "--", *options, *forms, "--help", "--version"])
+    lines.append(COMPLETION.replace("PROFILES", " ".join(names)).replace("OFFERED", words).strip("\n"))
     return "\n".join([*lines, f"complete -o bashdefault -o default -F _run_app {' '.join(aliases)}", ""])

@@ -237,10 +237,12 @@ def test_profiles_lists_what_there_is_and_what_auto_would_pick(run_app: Run, pro
 
 
 def test_help_fits_one_screen_and_states_the_rule(run_app: Run) -> None:
-    done = run_app("--help")
+    done = run_app("--help", env={"HOME": f"/{'home' * 30}"})
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) <= 24
-    assert "--set > --env-file > local.env > profiles, later ones first > base > inherited" in done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "  --set > --env-file > local.env > profiles, later ones first > base > inherited" in lines
     assert run_app("--version").stdout.startswith("run-app ")
     assert run_app("-p", "cpu", "-h").stdout == done.stdout
 
