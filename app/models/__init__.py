@@ -55,8 +55,8 @@ def find_model(
     `offline` forbids every request. `report` is called in this thread, about once a MiB. Raises ModelError
     with one line; KeyboardInterrupt passes through, and the next call goes on where the download was.
     """
-    if _is_folder(name):
-        return inspect(name, _existing_folder(name), "folder")
+    if is_folder(name):
+        return inspect(name, existing_folder(name), "folder")
     if path := embedded.locate(name):
         return inspect(name, path, "embedded")
     repository = name if "/" in name else REPOSITORIES.get(name)
@@ -69,19 +69,20 @@ def find_model(
     return inspect(name, hub.download(repository, report), "downloaded")
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
     looks_like_one = name.startswith(("/", "./", "../", "~")) or name.endswith("/") or name.count("/") > 1
     return looks_like_one or name in (".", "..") or ("/" in name and Path(name).is_dir())
 
 
-def _existing_folder(name: str) -> Path:
+def existing_folder(name: str, holds: str = "model.bin") -> Path:
+    """The folder of this name, absolute. Raises ModelError."""
     try:
         path = Path(name).expanduser().absolute()
     except RuntimeError:  # ~ of a user who does not exist
         path = Path(name)
     if path.is_dir():
         return path
-    problem = "a file, but a model is a folder with model.bin in it" if path.exists() else "no such folder"
+    problem = f"a file, but a model is a folder with {holds} in it" if path.exists() else "no such folder"
     raise ModelError(f"{path}: {problem}")
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,19 +45,36 @@ class DownloadProgress:
 Report = Callable[[DownloadProgress], None]
 
 
+class HubError(ModelError):
+    """The hub did not give what was asked for."""
+
+    status: int | None = None
+    """Of its answer; None: there was no answer."""
+
+
 def cached(repository: str) -> Path | None:
-    """The complete snapshot of a repository in the hub's cache, or None. Makes no request."""
+    """The complete snapshot of a Whisper model's repository in the hub's cache, or None. Makes no request."""
+    folder = _snapshot_here(repository, FILES)
+    return None if folder is None or missing_from(names_in(folder)) else folder
+
+
+def cached_files(repository: str, files: Collection[str]) -> Path | None:
+    """The snapshot of a repository in the hub's cache, or None where one of these files lacks. Makes no request."""
+    folder = _snapshot_here(repository, files)
+    return folder if folder and all((folder / name).is_file() for name in files) else None
+
+
+def _snapshot_here(repository: str, patterns: Collection[str]) -> Path | None:
     with _quiet():
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
-            folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=list(FILES)))
+            return Path(snapshot_download(repository, local_files_only=True, allow_patterns=list(patterns)))
         except LocalEntryNotFoundError:
             return None
         except HFValidationError as error:
             raise ModelError(f"{repository!r} is no repository's name: {_one_line(error)}") from None
-    return None if missing_from(names_in(folder)) else folder
 
 
 def is_offline() -> bool:
@@ -67,40 +84,70 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
+def has_token() -> bool:
+    """Whether the hub would be asked with a token: HF_TOKEN, or one that `hf auth login` keeps."""
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
+def endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
 def download(repository: str, report: Report | None) -> Path:
-    """Bring a repository's model into the cache, going on where an earlier call was cut; return its folder.
+    """Bring a repository's Whisper model into the cache, going on where an earlier call was cut; return its folder.
 
     Raises ModelError. An interrupt passes through; what has arrived stays for the next call.
     """
+    return _download(repository, report, None)
+
+
+def download_files(repository: str, files: Collection[str], report: Report | None) -> Path:
+    """The same for just these files of a repository, the last ones last; no pattern among them."""
+    return _download(repository, report, files)
+
+
+def _download(repository: str, report: Report | None, files: Collection[str] | None) -> Path:
     with _quiet():
         from huggingface_hub.errors import HfHubHTTPError
 
         # requests', httpx's or httpx2's own error, by the version of huggingface_hub; not all are OSErrors.
         transport_error = HfHubHTTPError.__bases__[0]
         try:
-            return _download(repository, report)
+            return _bring(repository, report, files)
         except (OSError, ValueError, transport_error) as error:
-            raise ModelError(f"{repository}: {_explain(error)}") from None
+            failure = HubError(f"{repository}: {_explain(error)}")
+            at_fault = error.__cause__ or error  # LocalEntryNotFoundError only tells that the cache can't help
+            failure.status = getattr(getattr(at_fault, "response", None), "status_code", None)
+            raise failure from None
 
 
-def _download(repository: str, report: Report | None) -> Path:
+def _bring(repository: str, report: Report | None, files: Collection[str] | None) -> Path:
     from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
     from huggingface_hub.file_download import repo_folder_name
 
     info = HfApi().model_info(repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-    if lacking := missing_from(files):
-        raise ModelError(f"{constants.ENDPOINT}/{repository}: {describe_missing(lacking, files)}")
+    there = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    lacking = missing_from(there) if files is None else [name for name in files if name not in there]
+    if lacking:
+        what = describe_missing(lacking, there) if files is None else f"has no {', '.join(lacking)}"
+        raise ModelError(f"{constants.ENDPOINT}/{repository}: {what}")
+    patterns = FILES if files is None else files
     # The weights come last: a snapshot that shows them is complete, whenever we may be killed.
-    snapshot_download(repository, allow_patterns=[pattern for pattern in FILES if pattern != WEIGHTS])
-    if lfs := files[WEIGHTS].lfs:
-        storage = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model"))
-        url = hf_hub_url(repository, WEIGHTS, revision=info.sha)
-        _fetch(url, storage / "blobs" / lfs.sha256, lfs, report)
-    return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+    weights = [WEIGHTS] if files is None else [name for name in files if there[name].lfs]
+    snapshot_download(repository, allow_patterns=[pattern for pattern in patterns if pattern not in weights])
+    for name in weights:
+        if lfs := there[name].lfs:
+            storage = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model"))
+            url = hf_hub_url(repository, name, revision=info.sha)
+            _fetch(url, storage / "blobs" / lfs.sha256, lfs, _Meter(report, name, lfs.size))
+    return Path(snapshot_download(repository, allow_patterns=list(patterns)))
 
 
-def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> None:
+def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, meter: _Meter) -> None:
     """Download a file of known size and sha256 to `blob`, which is there whole or not at all."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import http_get
@@ -108,7 +155,6 @@ def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> Non
 
     if blob.exists():
         return
-    meter = _Meter(report, lfs.size)
     blob.parent.mkdir(parents=True, exist_ok=True)
     # A name of our own: huggingface_hub 0.x appends to `<sha256>.incomplete` under a lock of its own.
     part = blob.with_name(f"{blob.name}.run-app.incomplete")
@@ -141,15 +187,16 @@ def _fetch(url: str, blob: Path, lfs: BlobLfsInfo, report: Report | None) -> Non
 class _Meter:
     """What `http_get` takes for a progress bar: from huggingface_hub 0.36 to 2.4 it only calls `update`."""
 
-    def __init__(self, report: Report | None, total: int) -> None:
+    def __init__(self, report: Report | None, file: str, total: int) -> None:
         self._report = report
+        self._file = file
         self._total = total
         self._done = 0
 
     def show(self, action: Literal["downloading", "waiting for", "checking"], done: int) -> None:
         self._done = done
         if self._report:
-            self._report(DownloadProgress(action, WEIGHTS, done, self._total))
+            self._report(DownloadProgress(action, self._file, done, self._total))
 
     def update(self, count: int) -> None:
         """So many bytes more, or fewer where the server started over."""

@@ -1,0 +1,121 @@
+"""Talks of several voices with exact turns, built from the studio prompts that Debian packages carry."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from app.audio import decode
+from tests.app.sounds import ASTERISK, RATE, Waveform
+
+FOUR_VOICES = ("en_US_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "ru_RU_f_IvrvoiceRU")
+"""Three women and a man: asterisk-core-sounds-{en,fr,it,ru}-g722."""
+SPEECH_RMS = 0.06
+"""Every turn's level over its frames of speech, so that no voice is told by its loudness."""
+FRAME = RATE // 100
+PAUSE_WITHIN_S = 0.3
+"""A longer pause inside a prompt splits it: the reference counts only speech, as the sample's does."""
+SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.7, 6.0
+
+Part = Literal["tune", "test"]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A stretch of one voice, silence cut off at both ends."""
+
+    start: float
+    end: float
+    voice: str
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A recording, and who speaks when: turns in order, none overlapping another, in seconds."""
+
+    waveform: Waveform
+    turns: tuple[Spoken, ...]
+
+    @property
+    def duration(self) -> float:
+        return len(self.waveform) / RATE
+
+
+def missing_voices(voices: Sequence[str] = FOUR_VOICES) -> list[str]:
+    """Those whose packages are not installed."""
+    return [voice for voice in voices if not (ASTERISK / voice).is_dir()]
+
+
+def mix(voices: Sequence[str], seconds: float, seed: int, part: Part = "test") -> Talk:
+    """At least so many seconds of these voices taking turns of 2-8 s, 0.3-0.8 s apart; no prompt comes twice.
+
+    The same arguments give the same samples. The parts share no prompt. Every voice speaks before any speaks again.
+    """
+    chance = random.Random(f"{seed} {part}")
+    supply = {voice: _supply(voice, part, chance) for voice in voices}
+    sound = [np.zeros(RATE // 2, np.float32)]
+    turns: list[Spoken] = []
+    at = len(sound[0])
+    last = ""
+    while at < seconds * RATE:
+        round_of = chance.sample(voices, len(voices))
+        if len(voices) > 1 and round_of[0] == last:
+            round_of.append(round_of.pop(0))
+        last = round_of[-1]
+        for voice in round_of:
+            wanted = chance.uniform(2, 8)
+            begin = at
+            pieces: list[Waveform] = []
+            while at - begin < wanted * RATE - RATE:
+                piece = next(supply[voice])
+                if pieces:
+                    gap = int(chance.uniform(0.1, 0.25) * RATE)
+                    pieces.append(np.zeros(gap, np.float32))
+                    at += gap
+                pieces.append(piece)
+                at += len(piece)
+            sound.extend(pieces)
+            turns.append(Spoken(begin / RATE, at / RATE, voice))
+            pause = int(chance.uniform(0.3, 0.8) * RATE)
+            sound.append(np.zeros(pause, np.float32))
+            at += pause
+    waveform = np.concatenate(sound)
+    # Digital silence is nothing a recording has: a noise floor at -66 dB.
+    waveform += np.random.default_rng(seed).normal(0, 0.0005, len(waveform)).astype(np.float32)
+    return Talk(waveform, tuple(turns))
+
+
+def _supply(voice: str, part: Part, chance: random.Random) -> Iterator[Waveform]:
+    pieces = list(_pieces(voice, part))
+    chance.shuffle(pieces)
+    yield from pieces
+    raise AssertionError(f"{voice} has no more prompts for {part}")
+
+
+@cache
+def _pieces(voice: str, part: Part) -> tuple[Waveform, ...]:
+    """Prompts of this half, cut at their pauses into pieces of speech, all at one level."""
+    paths = sorted(path for path in (ASTERISK / voice).iterdir() if path.suffix in (".g722", ".wav", ".gsm"))
+    paths = [path for path in paths if path.stat().st_size]  # the Russian ones have empty files among them
+    chosen = paths[::2] if part == "test" else paths[1::2]
+    pieces = (piece for path in chosen for piece in _speech(path))
+    return tuple(piece for piece in pieces if SHORTEST_PIECE_S <= len(piece) / RATE <= LONGEST_PIECE_S)
+
+
+def _speech(path: Path) -> Iterator[Waveform]:
+    waveform = decode(path).waveform
+    frames = waveform[: len(waveform) // FRAME * FRAME].reshape(-1, FRAME)
+    rms = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
+    if not rms.size or rms.max() < 0.01:
+        return
+    loud = np.flatnonzero(rms > rms.max() * 0.03)
+    level = float(np.sqrt((rms[loud] ** 2).mean()))
+    for run in np.split(loud, np.flatnonzero(np.diff(loud) > PAUSE_WITHIN_S * 100) + 1):
+        piece = waveform[run[0] * FRAME : (run[-1] + 1) * FRAME]
+        yield (piece * (SPEECH_RMS / level)).astype(np.float32)
