@@ -110,7 +110,8 @@ def parse(words: list[str]) -> Request:
 
 def _take(request: Request, flag: str, given: str) -> None:
     if flag in ("-p", "--profile"):
-        request.profiles += given.split(",")
+        # A file whose own name has a comma is no list: find() says what to do about it.
+        request.profiles += [given] if "/" in given and os.path.lexists(given) else given.split(",")
         return
     if flag == "--env-file":
         request.env_files.append(given)
@@ -131,11 +132,16 @@ def start(request: Request) -> int:
         raise LauncherError("nothing to start: run-app [options] APP, or run-app [options] -- COMMAND (see --help)")
     inherited = execute.inherited()
     notes: list[str] = []
-    target = Target(request.command, inherited)
-    names, settings = layers(request, inherited, notes)
+    target = Target(request.command, inherited, notes)
+    names, settings, own = layers(request, inherited, notes)
+    # A start leaves both of its names; RUN_APP_PROFILE alone is a choice that somebody exported.
+    outer = inherited.get("RUN_APP_PROFILE", "") if "RUN_APP_SETTINGS" in inherited else ""
     plan = environment.merge(
         settings,
         inherited,
+        own=own,
+        outer=inherited["RUN_APP_SETTINGS"].split(",") if outer else (),
+        nested=outer == ",".join(names),
         keep=request.keep,
         unset=request.unset,
         check=lambda setting, value: checks.check(setting, value, target, notes),
@@ -143,7 +149,7 @@ def start(request: Request) -> int:
     )
     plan.environment["RUN_APP_PROFILE"] = ",".join(names)
     plan.environment["RUN_APP_SETTINGS"] = ",".join(plan.entries)
-    notes += changes(plan, inherited, request.keep)
+    notes += changes(plan, inherited, outer, request.keep)
     notes += checks.doubts(plan, target)
     for note in notes:
         say(note)
@@ -156,40 +162,45 @@ def start(request: Request) -> int:
     return execute.become(file, argv, plan.environment)
 
 
-def layers(request: Request, inherited: dict[str, str], notes: list[str]) -> tuple[list[str], list[Setting]]:
-    """The profiles' names, and every setting in rising precedence: base, profiles, local.env, --env-file, --set."""
+def layers(
+    request: Request, inherited: dict[str, str], notes: list[str]
+) -> tuple[list[str], list[Setting], list[Setting]]:
+    """The profiles' names; the settings of base, the profiles and local.env, and above them this command line's own.
+
+    Both in rising precedence.
+    """
+
+    def read(name: str) -> list[Setting]:
+        return profiles.read(profiles.find(name, inherited), notes)
+
     # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
     asked = request.profiles or (inherited.get("RUN_APP_PROFILE") or "auto").split(",")
-    names: list[str] = []
-    settings = profiles.read(profiles.find("base", inherited), notes)
-    for name in asked:
-        if name == "auto":
-            from launcher import hardware
+    files = {name: read(name) for name in ("base", *asked) if name != "auto"}
+    local = os.path.join(profiles.config_folder(inherited), "local.env")
+    above = profiles.read(local, notes) if local.startswith("/") and os.path.lexists(local) else []
+    own = [each for path in request.env_files for each in profiles.read(os.path.abspath(path), notes)] + request.sets
+    if "auto" in asked:
+        from launcher import hardware
 
-            picked, extra, reason = hardware.choose(inherited)
-            notes.append(f"auto picked {','.join(picked)}: {reason}")
-        else:
-            picked, extra = [name], []
-        for each in picked:
-            path = profiles.find(each, inherited)
-            names.append(path if "/" in each else each)
-            if each != "base":
-                settings += profiles.read(path, notes)
-        settings += extra
-    own = profiles.config_folder(inherited)
-    local = [f"{own}/local.env"] if own and os.path.lexists(f"{own}/local.env") else []
-    for path in [*local, *request.env_files]:
-        settings += profiles.read(os.path.abspath(path), notes)
-    return names, settings + request.sets
+        # The card that decides is the first one the program will see, whoever says which that is.
+        name = "CUDA_VISIBLE_DEVICES"
+        known = [*(each for file in files.values() for each in file), *above, *own]
+        devices = environment.foresee(name, known, inherited, request.keep, request.unset)
+        picked, extra, reason = hardware.choose(devices, settable=name not in request.unset)
+        notes.append(f"auto picked {','.join(picked)}: {reason}")
+        files |= {name: read(name) for name in picked if name not in files} | {"auto": extra}
+        asked = [each for name in asked for each in ((*picked, name) if name == "auto" else (name,))]
+    names = [os.path.abspath(name) if "/" in name else name for name in asked if name != "auto"]
+    order = ("base", *(name for name in asked if name != "base"))
+    return names, [each for name in order for each in files[name]] + above, own
 
 
-def changes(plan: environment.Plan, inherited: dict[str, str], keep: list[str]) -> list[str]:
+def changes(plan: environment.Plan, inherited: dict[str, str], outer: str, keep: list[str]) -> list[str]:
     """What the user may not expect: names only, never values."""
     notes = []
-    outer = inherited.get("RUN_APP_PROFILE")
     theirs: list[str] = []
     if outer and outer != plan.environment["RUN_APP_PROFILE"]:
-        theirs = inherited.get("RUN_APP_SETTINGS", "").split(",")
+        theirs = inherited["RUN_APP_SETTINGS"].split(",")
         notes.append(f"inside profile {outer}, now {plan.environment['RUN_APP_PROFILE']}; what only {outer} sets stays")
     replaced = [
         entry.name

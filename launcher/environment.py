@@ -5,9 +5,11 @@ from launcher.profiles import Setting, is_name
 
 # Lists of the loader: put in front of what is there, instead of replacing it.
 LISTS = ("LD_LIBRARY_PATH", "LD_PRELOAD")
+# Where a value comes from that an enclosing start has set.
+OUTER = "outer run-app"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Entry:
@@ -27,9 +29,9 @@ class Plan:
 
     __slots__ = ("dropped", "entries", "environment", "kept", "unset")
 
-    def __init__(self, inherited: dict[str, str]) -> None:
+    def __init__(self, inherited: dict[str, str], outer: "Iterable[str]" = ()) -> None:
         self.environment = dict(inherited)
-        self.entries: dict[str, Entry] = {}
+        self.entries = {name: Entry(name, inherited[name], OUTER, []) for name in outer if name in inherited}
         self.kept: list[str] = []
         self.unset: list[str] = []
         # What --keep and --unset leave out: nothing sees it, and yet no secret among it may be shown.
@@ -40,24 +42,33 @@ def merge(
     settings: "Iterable[Setting]",
     inherited: dict[str, str],
     *,
+    own: "Sequence[Setting]" = (),
+    outer: "Sequence[str]" = (),
+    nested: bool = False,
     keep: "Iterable[str]" = (),
     unset: "Iterable[str]" = (),
     check: "Callable[[Setting, str], str | None]" = lambda setting, value: value,
     site_packages: "Callable[[], str]" = lambda: "",
 ) -> Plan:
-    """Lay `settings` over `inherited`, in rising precedence.
+    """Lay `settings` over `inherited`, in rising precedence, and this command line's `own` over them.
+
+    `outer` are the names an enclosing start set. Where that was under the same profile (`nested`), it has decided:
+    of `settings` only what was lost since is laid anew (a setuid program loses LD_*), and a list's missing entries.
 
     `check` sees each expanded value and returns it, returns what it must become, or None to drop the setting; it
     raises LauncherError for one that cannot be right.
     """
-    plan = Plan(inherited)
+    plan = Plan(inherited, outer)
     environment = plan.environment
-    for setting in settings:
+    for setting in (*settings, *own):
         name = setting.name
         if name in keep and name in inherited:
             if name not in plan.kept:
                 plan.kept.append(name)
             plan.dropped.append(Entry(name, setting.value, setting.origin, []))
+            continue
+        decided = nested and setting not in own
+        if decided and (name not in outer or (name in inherited and name not in LISTS)):
             continue
         # What the user's shell has already expanded is not expanded again.
         verbatim = setting.origin.startswith("--")
@@ -68,7 +79,10 @@ def merge(
         before = plan.entries.get(name)
         replaced = before.replaced if before else []
         if name in LISTS:
-            checked = join(name, checked, environment.get(name, ""))
+            there = environment.get(name, "")
+            if decided and join(name, there, checked) == join(name, there, ""):
+                continue
+            checked = join(name, checked, there)
         elif before:
             replaced = [*replaced, (before.origin, before.value)]
         elif name in inherited:
@@ -80,6 +94,20 @@ def merge(
         environment.pop(name, None)
         plan.unset.append(name)
     return plan
+
+
+def foresee(
+    name: str, settings: "Sequence[Setting]", inherited: dict[str, str], keep: "Iterable[str]", unset: "Iterable[str]"
+) -> str | None:
+    """What `name` will be by these settings, before all of them are known; None where nothing sets it."""
+    if name in unset:
+        return None
+    last = next((setting for setting in reversed(settings) if setting.name == name), None)
+    if last is None or (name in keep and name in inherited):
+        return inherited.get(name)
+    if last.origin.startswith("--"):
+        return last.value
+    return expand(last, inherited | {setting.name: setting.value for setting in settings if setting is not last}, str)
 
 
 def join(name: str, first: str, second: str) -> str:

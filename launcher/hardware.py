@@ -44,10 +44,19 @@ def on_windows_drive(path: str) -> bool:
     """Whether WSL shows `path` from a Windows drive, where every file may seem writable by all."""
     if not under_wsl():
         return False
+    import re
+
+    path = os.path.realpath(path)
+    longest, kind = -1, ""
     with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-        mounts = [line.split(" ")[1:3] for line in file]
-    held = [(len(point), kind) for point, kind in mounts if f"{path}/".startswith(f"{point.rstrip('/')}/")]
-    return max(held)[1] in ("9p", "drvfs", "v9fs")
+        for line in file:
+            point, its_kind = line.split(" ")[1:3]
+            # The kernel writes a blank as \040.
+            point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), point).rstrip("/")
+            # Of two mounts on one folder the later one is seen.
+            if f"{path}/".startswith(f"{point}/") and len(point) >= longest:
+                longest, kind = len(point), its_kind
+    return kind in ("9p", "drvfs", "v9fs")
 
 
 def cards() -> tuple[list[Card], str]:
@@ -134,7 +143,7 @@ def _by_nvml() -> list[str]:
 def visible(found: list[Card], devices: str) -> list[Card]:
     """What CUDA would make of CUDA_VISIBLE_DEVICES: its order, and nothing behind an entry that is no card."""
     shown = []
-    for word in devices.split(","):
+    for word in map(str.strip, devices.split(",")):
         if word.startswith("MIG-"):
             # NVML lists whole cards; of a slice only its name is known here.
             shown.append(Card(f"{word},a slice of a card ({word}),,,{word}"))
@@ -148,13 +157,15 @@ def visible(found: list[Card], devices: str) -> list[Card]:
     return shown
 
 
-def choose(inherited: dict[str, str]) -> tuple[list[str], list[Setting], str]:
-    """The profiles that fit this machine, what only this card needs, and the reason in words."""
+def choose(devices: str | None, *, settable: bool = True) -> tuple[list[str], list[Setting], str]:
+    """The profiles that fit this machine, what only this card needs, and the reason in words.
+
+    `devices` is the CUDA_VISIBLE_DEVICES that the program will see. Without one, it may be `settable` or not.
+    """
     found, why = cards()
     settings: list[Setting] = []
-    devices = inherited.get("CUDA_VISIBLE_DEVICES")
     if devices is None:
-        ranked = sorted(found, key=lambda card: -card.mib)
+        ranked = sorted(found, key=lambda card: -card.mib) if settable else found
         if ranked and ranked[0] is not found[0]:
             # The profile is sized for the largest card, and a program takes the first it sees.
             order = ",".join(card.index for card in ranked)

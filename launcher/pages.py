@@ -40,9 +40,12 @@ def page(words: list[str], inherited: dict[str, str]) -> int:
     if name in ("-h", "--help"):
         write(HELP)
     elif name == "--version":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        write(f"run-app {version('run-app')}\n")
+        try:
+            write(f"run-app {version('run-app')}\n")
+        except PackageNotFoundError:
+            write("run-app, not installed: only an installed package has a version\n")
     elif name == "alias":
         shell = rest[0] if rest else "zsh" if inherited.get("SHELL", "").endswith("zsh") else "bash"
         if len(rest) > 1 or shell not in ("bash", "zsh"):
@@ -57,7 +60,7 @@ def page(words: list[str], inherited: dict[str, str]) -> int:
 
 def _profiles(inherited: dict[str, str]) -> str:
     known = known_profiles(profiles.folders(inherited))
-    picked, _, reason = hardware.choose(inherited)
+    picked, _, reason = hardware.choose(inherited.get("CUDA_VISIBLE_DEVICES"))
     lines = [f"{name:{max(map(len, known))}}  {path}" for name, path in known.items()]
     return "\n".join([*lines, "", f"auto picks {','.join(picked)}: {reason}", ""])
 

@@ -8,8 +8,8 @@ import stat
 
 from launcher import LauncherError
 
-# Nobody writes this much by hand; a file beyond it is not a profile.
-MAX_BYTES = 1 << 20
+# Nobody writes this much by hand; a file beyond it is not a profile, and python-dotenv would chew on it for seconds.
+MAX_BYTES = 1 << 16
 # What a value needs python-dotenv's grammar for.
 _UNPLAIN = " '\"#\\"
 
@@ -60,7 +60,10 @@ def folders(inherited: dict[str, str]) -> list[str]:
 def find(name: str, inherited: dict[str, str]) -> str:
     """The file of a profile's name; a name with a slash is the path itself."""
     if "/" in name:
-        return os.path.abspath(name)
+        path = os.path.abspath(name)
+        if "," in path:
+            raise LauncherError(f"{path}: a comma parts two profiles, so a path can hold none; --env-file takes it")
+        return path
     places = folders(inherited)
     for folder in places:
         path = os.path.join(folder, f"{name}.env")
@@ -141,6 +144,8 @@ def plain_lines(text: str) -> list[tuple[str, str, int]] | None:
     These lines mean the same to python-dotenv (a property test holds the two together), whose parser brings in
     re and typing: as long again as the interpreter's own start.
     """
+    # What editors on Windows write; a \r by itself ends a line too, and is too rare to be worth more code.
+    text = text.replace("\r\n", "\n")
     if "\r" in text:
         return None
     found = []

@@ -3,24 +3,29 @@
 import os
 import sys
 
-from launcher import LauncherError, execute
+from launcher import LauncherError
 
 
 class Target:
     """A command (empty: an app of ours), looked at only where a profile asks."""
 
-    __slots__ = ("command", "inherited", "known_site_packages")
+    __slots__ = ("command", "inherited", "known_site_packages", "notes")
 
-    def __init__(self, command: list[str], inherited: dict[str, str]) -> None:
+    def __init__(self, command: list[str], inherited: dict[str, str], notes: list[str]) -> None:
         self.command = command
         self.inherited = inherited
+        self.notes = notes
         self.known_site_packages = ""
 
     def site_packages(self) -> str:
         """The folder of the packages the program will import; this interpreter's own where it is no Python program."""
         if not self.known_site_packages:
-            python = _interpreter(self.command[0], self.inherited) if self.command else ""
-            self.known_site_packages = _packages_of(python) or _own_packages()
+            found = ""
+            if self.command:
+                from launcher import pythons
+
+                found = pythons.packages(self.command[0], self.inherited, self.notes)
+            self.known_site_packages = found or _own_packages()
         return self.known_site_packages
 
     def loader_finds(self, library: str) -> bool:
@@ -53,33 +58,3 @@ def _own_packages() -> str:
     if not own:
         raise LauncherError(f"${{SITE_PACKAGES}}: {sys.executable} has no site-packages folder")
     return next((path for path in own if os.path.isdir(f"{path}/nvidia")), own[0])
-
-
-def _packages_of(python: str) -> str:
-    prefix = os.path.dirname(os.path.dirname(python))
-    if not python or prefix == sys.prefix:
-        return ""
-    # python3 -> python3.11 names the version where a prefix such as /usr holds several.
-    names = [os.path.basename(os.path.realpath(python))]
-    try:
-        names += sorted(os.listdir(f"{prefix}/lib"))
-    except OSError:
-        pass
-    folders = [f"{prefix}/lib/{name}/site-packages" for name in names if name.startswith("python")]
-    return next((folder for folder in folders if os.path.isdir(folder)), "")
-
-
-def _interpreter(command: str, inherited: dict[str, str]) -> str:
-    """The python that `command` is, or that its #! line names; empty if neither."""
-    try:
-        file = execute.search(command, inherited)
-        if os.path.basename(file).startswith("python"):
-            return os.path.abspath(file)
-        with open(file, "rb") as script:
-            first = os.fsdecode(script.readline(4096))
-    except (OSError, LauncherError):
-        return ""
-    words = first[2:].split() if first.startswith("#!") else []
-    if len(words) > 1 and os.path.basename(words[0]) == "env":
-        return _interpreter(words[-1], inherited) if words[-1].startswith("python") else ""
-    return words[0] if words and os.path.basename(words[0]).startswith("python") else ""

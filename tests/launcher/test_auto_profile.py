@@ -175,6 +175,37 @@ def test_cuda_visible_devices_is_respected(auto: Auto, devices: str, profile: st
     assert f"by CUDA_VISIBLE_DEVICES={devices}" in said
 
 
+@pytest.mark.parametrize("inherited", [None, "0"])
+@pytest.mark.parametrize("where", ["--set", "--env-file", "local.env", "profile before", "profile behind"])
+def test_cuda_visible_devices_counts_whoever_sets_it(
+    auto: Auto, profile: Callable[..., Path], tmp_path: Path, where: str, inherited: str | None
+) -> None:
+    path = profile("CUDA_VISIBLE_DEVICES=${THE_CARD:-1}\n", "card")
+    words = {
+        "--set": ("--set", "CUDA_VISIBLE_DEVICES=1"),
+        "--env-file": ("--env-file", str(path)),
+        "local.env": (),
+        "profile before": ("-p", "card,auto"),
+        "profile behind": ("-p", "auto,card"),
+    }[where]
+    if where == "local.env":
+        path.rename(tmp_path / "config/run-app/local.env")
+    shown, said = auto(GEFORCE_24, BLACKWELL_96, devices=inherited, words=words)
+    assert shown.replace(",card", "").replace("card,", "") == "blackwell96 float16 1"
+    assert said.endswith("(by CUDA_VISIBLE_DEVICES=1)")
+
+
+def test_cuda_visible_devices_that_is_kept_or_unset_counts_as_that(auto: Auto) -> None:
+    cards, name = (GEFORCE_24, BLACKWELL_96), "CUDA_VISIBLE_DEVICES"
+    # The program will see the first card first, and nothing may say otherwise.
+    shown, said = auto(*cards, devices="1", words=("--unset", name))
+    assert shown == "gpu float16 unset"
+    assert said.endswith("(card 0 of 2)")
+    assert auto(*cards, words=("--unset", name))[0] == "gpu float16 unset"
+    assert auto(*cards, devices="1", words=("--keep", name))[0] == "blackwell96 float16 1"
+    assert auto(*cards, words=("--keep", name))[0] == "blackwell96 float16 1,0"
+
+
 def test_a_profile_named_after_auto_wins(auto: Auto) -> None:
     assert auto(BLACKWELL_96, words=("-p", "auto,cpu"))[0] == "blackwell96,cpu int8 unset"
 

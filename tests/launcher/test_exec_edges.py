@@ -82,11 +82,12 @@ def test_arguments_up_to_the_systems_limit_and_a_profile_that_goes_over_it(run_a
     count = ("--", "sh", "-c", "echo $#", "sh")
     done = run_app("-p", "cpu", *count, *words)
     assert (done.stdout, done.stderr) == (f"{len(words)}\n", "")
-    profile("\n".join(f"V{i}={'x' * 100_000}" for i in range(4)))
-    done = run_app("-p", "mine", *count, *words)
+    for name in "abcdefgh":
+        profile(f"V{name}={'x' * 60_000}", name)
+    done = run_app("-p", "a,b,c,d,e,f,g,h", *count, *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (126, "", 1)
     assert "arguments and environment are too long for the system" in done.stderr
-    profile(f"ONE={'x' * 140_000}")
+    profile(f"HALF={'x' * 60_000}\nONE=${{HALF}}${{HALF}}${{HALF}}"[:65_000])
     done = run_app("-p", "mine", "--", "true")
     assert (done.returncode, done.stderr.count("\n")) == (126, 1)
     assert "'ONE'" in done.stderr

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -157,12 +158,23 @@ def test_later_profiles_win(run_app: Run) -> None:
     assert done.stdout == "gpu48,cpu cpu\n"
 
 
-def test_nothing_heavy_is_imported_on_the_way_to_exec(home: dict[str, str]) -> None:
+@pytest.mark.parametrize("text", ["A=1\n", "# what\r\nA=1\r\n"], ids=["LF", "CRLF"])
+def test_nothing_heavy_is_imported_on_the_way_to_exec(
+    home: dict[str, str], profile: Callable[..., Path], text: str
+) -> None:
     """-X importtime names every module the launcher's own process imported."""
-    start = "import sys; sys.argv[1:] = ['-p', 'cpu', '--', 'true']; from launcher.cli import entry; entry()"
+    profile(text)
+    start = "import sys; sys.argv[1:] = ['-p', 'cpu,mine', '--', 'true']; from launcher.cli import entry; entry()"
     words = [PYTHON, "-X", "importtime", "-c", start]
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=home)
     modules = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "launcher.profiles" in modules
     unwanted = {"app", "torch", "gradio", "dotenv", "argparse", "typing", "re", "logging", "pathlib", "enum", "json"}
     assert not modules & unwanted
+
+
+def test_the_version_of_what_is_not_installed_is_no_traceback(home: dict[str, str]) -> None:
+    """-S leaves site-packages out, and with it the package's metadata."""
+    words = [PYTHON, "-S", "-c", "import sys; sys.argv[1:] = ['--version']; from launcher.cli import entry; entry()"]
+    done = subprocess.run(words, env=home, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("run-app, not installed: only an installed package has a version\n", "")

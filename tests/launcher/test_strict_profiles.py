@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
         ("PYTHONSTARTUP=/x\n", 1, "PYTHONSTARTUP runs code"),
         ("PYTHONPATH=/x\n", 1, "--set PYTHONPATH=..."),
         ("RUN_APP_SETTINGS=x\n", 1, "it cannot be set"),
+        ("RUN_APP_MODLE=base\n", 1, "nothing reads RUN_APP_MODLE; did you mean RUN_APP_MODEL?"),
+        ("RUN_APP_COMPUTE=int8\n", 1, "did you mean RUN_APP_COMPUTE_TYPE?"),
+        ("RUN_APP_X=1\n", 1, "nothing reads RUN_APP_X; there are RUN_APP_MODEL, DEVICE, "),
         ("MALLOC_TRIM_THRESHOLD=1\n", 1, "did you mean MALLOC_TRIM_THRESHOLD_?"),
         ("MALLOC_ARENA_MAX_=1\n", 1, "did you mean MALLOC_ARENA_MAX?"),
         ("MALLOC_ARENA_MAX=0\n", 1, "an integer from 1"),
@@ -223,9 +227,10 @@ def test_the_options_are_those_of_torch_itself() -> None:
         (b"A=1\nB=a\0b\n", ":2: a NUL byte"),
         (b"A=1\n\nB=caf\xe9\n", ":3: byte 0xe9 is not UTF-8"),
         (b"\xff\xfeA\0=\0", ":1: a NUL byte"),
-        (b"A=" + b"x" * 10_000_000, ": 10000002 bytes; a profile has at most 1048576"),
+        (b"A=" + b"x" * 10_000_000, ": 10000002 bytes; a profile has at most 65536"),
+        (b"#\r\n" * 200_000, ": 600000 bytes; a profile has at most 65536"),
     ],
-    ids=["NUL", "Latin-1", "UTF-16", "10 MB"],
+    ids=["NUL", "Latin-1", "UTF-16", "10 MB", "200,000 lines"],
 )
 def test_bytes_that_are_no_text_are_refused(run_app: Run, profile: Profile, data: bytes, says: str) -> None:
     path = profile(data)
@@ -305,6 +310,57 @@ def test_on_a_windows_drive_where_every_file_shows_0777_it_is_a_warning(
     assert f"{path}: on a Windows drive anyone may write to it" in done.stderr
     mounts.write_text("/dev/sdc / ext4 rw 0 0\n")
     assert run_app("-p", "cpu", "--", PYTHON, "-c", driver, str(mounts), *words).returncode == 2
+
+
+def test_a_windows_drive_is_known_through_a_link_and_by_a_name_with_a_blank(tmp_path: Path) -> None:
+    drive, disk = tmp_path / "my drive", tmp_path / "disk"
+    drive.mkdir()
+    disk.mkdir()
+    (tmp_path / "link").symlink_to(drive)
+    (drive / "back").symlink_to(disk)
+    escaped = str(drive).replace(" ", "\\040")
+    lines = ["/dev/sdc / ext4 rw 0 0", f"C:\\134 {escaped} 9p rw 0 0"]
+    ask = (
+        "import sys, launcher.hardware as h; h.under_wsl = lambda: True; h.MOUNTS = sys.argv[1];"
+        "print(*map(h.on_windows_drive, sys.argv[2:]))"
+    )
+
+    def answers(*mounts: str) -> str:
+        (tmp_path / "mounts").write_text("".join(f"{line}\n" for line in mounts))
+        paths = [drive / "x.env", tmp_path / "link/x.env", drive / "back/x.env", f"{drive}s/x.env"]
+        words = [PYTHON, "-c", ask, str(tmp_path / "mounts"), *map(str, paths)]
+        return subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert answers(*lines) == "True True False False\n"
+    # What is mounted last over one folder is what one sees there.
+    assert answers(*lines, f"/dev/sdd {escaped} ext4 rw 0 0") == "False False False False\n"
+
+
+def test_a_setting_of_the_app_must_be_one_it_reads(run_app: Run, tmp_path: Path) -> None:
+    assert refused(run_app, "-p", "cpu", "--set", "RUN_APP_MODLE=x").startswith("--set: nothing reads RUN_APP_MODLE;")
+    (tmp_path / "x.env").write_text("A=1\nRUN_APP_SHIM=cpu\n")
+    assert refused(run_app, "-p", "cpu", "--env-file", "x.env").startswith(f"{tmp_path}/x.env:2: nothing reads")
+    # What is only inherited may be another program's.
+    done = run_app("-p", "cpu", "--", "sh", "-c", "echo $RUN_APP_MODLE", env={"RUN_APP_MODLE": "x"})
+    assert (done.stdout, done.stderr) == ("x\n", "")
+    assert run_app("-p", "cpu", "--unset", "RUN_APP_MODLE", *STARTED, env={"RUN_APP_MODLE": "x"}).returncode == 0
+
+
+def test_whatever_the_app_reads_may_be_set() -> None:
+    from app.settings import Settings
+    from launcher.checks import SETTINGS
+
+    assert {field.name.upper() for field in fields(Settings)} - {"THREADS"} <= set(SETTINGS)
+
+
+def test_an_empty_list_of_the_loader_is_said_to_do_nothing(run_app: Run, profile: Profile) -> None:
+    path = profile("LD_LIBRARY_PATH=\n")
+    done = run_app("-p", "mine", "--", "sh", "-c", "echo $LD_LIBRARY_PATH", env={"LD_LIBRARY_PATH": "/usr/lib"})
+    assert done.stdout == "/usr/lib\n"
+    assert done.stderr == (
+        f"run-app: {path}:1: LD_LIBRARY_PATH is empty and adds nothing to what is inherited; "
+        "--unset LD_LIBRARY_PATH removes that\n"
+    )
 
 
 def test_no_part_of_a_secret_is_in_an_error(run_app: Run, profile: Profile) -> None:
@@ -397,24 +453,6 @@ def test_what_is_not_installed_under_site_packages_is_left_out_with_a_note(
     there.rmdir()
     done = run_app("-p", "mine", "--", "sh", "-c", "echo ${LD_LIBRARY_PATH-unset}", env=env)
     assert done.stdout == "unset\n"
-
-
-def test_site_packages_are_those_of_the_interpreter_that_will_run(
-    run_app: Run, profile: Profile, tmp_path: Path
-) -> None:
-    venv = tmp_path / "venv"
-    site = venv / "lib/python3.11/site-packages"
-    site.mkdir(parents=True)
-    (venv / "bin").mkdir()
-    (venv / "bin/python").symlink_to(PYTHON)
-    (venv / "bin/tool").write_text(f"#!{venv}/bin/python\n")
-    (venv / "bin/tool").chmod(0o755)
-    profile("X=${SITE_PACKAGES}")
-    path = {"PATH": f"{venv}/bin:{os.environ['PATH']}"}
-    for command in ("python", f"{venv}/bin/python", "tool"):
-        done = run_app("-p", "mine", "--print", "--", command, env=path)
-        assert f" {site} " in done.stdout, done.stdout
-    assert f" {site} " not in run_app("-p", "mine", "--print", "--", "true", env=path).stdout
 
 
 def test_cublas_and_cudnn_open_before_any_import_of_torch(run_app: Run) -> None:
