@@ -31,9 +31,10 @@ def ensure(profile: str = "auto") -> bool:
     if profile in asked:
         cli.say(f"profile {profile} was laid aside: this program asked for {asked[-1]} after it; ask once for both")
         return False
-    if obstacle := _obstacle():
-        start = f"run-app -p {profile} -- {'jupyter lab' if 'notebook' in obstacle else 'python ...'}"
-        cli.say(f"profile {profile} is not in effect: {obstacle}. Call ensure() before all else, or start by: {start}")
+    why, mend = _obstacle()
+    if why:
+        command = "jupyter lab" if "Jupyter" in mend else "python ..."
+        cli.say(f"profile {profile} is not in effect: {why}; {mend}: run-app -p {profile} -- {command}")
         return False
     os.environ[MARK] = ";".join([*asked, profile])
     for stream in (sys.stdout, sys.stderr):
@@ -49,20 +50,23 @@ def ensure(profile: str = "auto") -> bool:
         raise SystemExit(getattr(error, "code", 2)) from None
 
 
-def _obstacle() -> str:
-    """Why this process cannot simply be run again; empty if it can."""
+def _obstacle() -> tuple[str, str]:
+    """Why this process cannot simply be run again, and what to do instead; empty if it can."""
     modules = sys.modules
     if "ipykernel" in modules or "google.colab" in modules:
-        return "a notebook's kernel cannot start itself again"
+        return "a notebook's kernel cannot start itself again", "start Jupyter by"
     if hasattr(sys, "ps1") or sys.flags.interactive:
-        return "an interactive interpreter would lose what it knows"
-    if getattr(modules["__main__"], "__file__", "<stdin>") == "<stdin>" and sys.argv[:1] != ["-c"]:
-        return "the program came from stdin, which cannot be read twice"
+        return "an interactive interpreter would lose what it knows", "start it by"
+    program = getattr(modules["__main__"], "__file__", "" if sys.argv[:1] == ["-c"] else "<stdin>")
+    # /dev/fd/63 of a shell's <(...): run again it would be empty, and do nothing without a word.
+    if program == "<stdin>" or (os.path.exists(program) and not os.path.isfile(program)):
+        return "the program came from stdin or a pipe, which cannot be read twice", "put it into a file, or start it by"
     multiprocessing = modules.get("multiprocessing.process")
     if multiprocessing and multiprocessing.parent_process():
-        return "this is a worker of a process that is not under it"
+        return "this is a worker of a process that is not under it", "call ensure() in that one, or start it by"
+    first = "call ensure() before all else, or start by"
     if "torch" in modules:
-        return "torch is already imported"
+        return "torch is already imported", first
     if len(os.listdir("/proc/self/task")) > 1:
-        return "threads are already running"
-    return ""
+        return "threads are already running", first
+    return "", ""

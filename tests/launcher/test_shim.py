@@ -93,7 +93,6 @@ def test_under_another_profile_it_changes_over_and_says_so(script: Script) -> No
     ("before", "says"),
     [
         ("import sys, types; sys.modules['torch'] = types.ModuleType('torch')", "torch is already imported"),
-        ("import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')", "a notebook's kernel"),
         (
             "import threading, time; threading.Thread(target=time.sleep, args=(0.3,), daemon=True).start()",
             "threads are already running",
@@ -107,7 +106,65 @@ def test_where_running_again_would_lose_something_it_says_why_and_goes_on(
     assert (done.returncode, done.stdout) == (0, "run\nFalse\n")
     assert done.stderr.count("\n") == 1
     assert f"profile wsl is not in effect: {says}" in done.stderr
-    assert "or start by: run-app -p wsl -- " in done.stderr
+    assert "call ensure() before all else, or start by: run-app -p wsl -- python ...\n" in done.stderr
+
+
+# A real kernel is asked in turn to remember something, to ensure a profile, and what it still knows.
+NOTEBOOK = """
+import os
+from jupyter_client.manager import start_new_kernel
+
+manager, client = start_new_kernel(env={**os.environ, "HOME": os.getcwd()})
+try:
+    for cell in (
+        "import os; known = os.getpid()",
+        "from launcher.shim import ensure; print(ensure('wsl'))",
+        "print(known == os.getpid(), os.environ.get('RUN_APP_PROFILE'))",
+    ):
+        client.execute_interactive(cell, timeout=60)
+finally:
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+"""
+
+
+def test_a_notebooks_kernel_is_left_alone_and_told_how_to_start(script: Script, tmp_path: Path) -> None:
+    env = {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    done = script(NOTEBOOK, env=env)
+    assert done.stdout == "False\nTrue None\n", done.stderr
+    says = (
+        "profile wsl is not in effect: a notebook's kernel cannot start itself again; start Jupyter by: run-app -p wsl"
+    )
+    assert says in done.stderr
+    done = script(NOTEBOOK, options=("-P", "-m", "launcher", "-p", "wsl", "--", PYTHON, "script.py"), env=env)
+    assert done.stdout == "True\nTrue wsl\n", done.stderr
+
+
+@pytest.mark.parametrize("options", [("-i",), ("-m", "IPython", "--no-banner")])
+def test_an_interactive_interpreter_keeps_what_it_knows(
+    home: dict[str, str], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "script.py").write_text(f"print('run')\n{ENSURE}print(ensure('wsl'))\n")
+    done = subprocess.run(
+        [PYTHON, *options, "script.py"],
+        input="",
+        env=home | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("run\nFalse\n"), done.stderr
+    assert "an interactive interpreter would lose what it knows; start it by: run-app -p wsl -- " in done.stderr
+
+
+def test_a_program_from_a_pipe_is_not_run_again(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(f"{ENSURE}print(ensure('wsl'))\n")
+    words = ["bash", "-c", '"$0" <(cat script.py)', PYTHON]
+    env = home | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n"
+    assert "came from stdin or a pipe, which cannot be read twice; put it into a file" in done.stderr
 
 
 def test_a_program_from_stdin_is_not_run_again(home: dict[str, str], tmp_path: Path) -> None:
