@@ -37,6 +37,8 @@ class LocalHub:
     """Everything asked so far, storage included."""
     status: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Repository: an HTTP status and X-Error-Code to answer with."""
+    gates: dict[str, dict[str, bool]] = field(default_factory=dict)
+    """Repository: its token, and whether that token's owner has accepted the conditions. Only files are behind it."""
     cut_after: int | None = None
     """Close the connection once, after so many bytes of an LFS file."""
     stall_after: int | None = None
@@ -111,17 +113,31 @@ class _Handler(BaseHTTPRequestHandler):
         if fault or folder is None:
             status, code = fault or (404, "")
             self._answer(status, b"{}", {"X-Error-Code": code})
+        elif refused := self._refusal(repository, api):
+            self._answer(refused[0], b"{}", refused[1])
         elif parts[0] == "storage":
-            self._send_weights(folder / parts[3], start)
+            self._send_weights(folder.joinpath(*parts[3:]), start)
         elif api and "tree" in parts:
-            self._answer_json([self._tree_entry(file) for file in _files(folder)])
+            self._answer_json([self._tree_entry(folder, file) for file in _files(folder)])
         elif api:
-            siblings = [self._sibling(file) for file in _files(folder)]
+            siblings = [self._sibling(folder, file) for file in _files(folder)]
             self._answer_json({"id": repository, "sha": self._commit(folder), "siblings": siblings})
-        elif (folder / parts[4]).is_file():
-            self._send(repository, folder / parts[4], self._commit(folder))
+        elif folder.joinpath(*parts[4:]).is_file():
+            self._send(repository, folder.joinpath(*parts[4:]), self._commit(folder))
         else:
             self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+
+    def _refusal(self, repository: str, api: bool) -> tuple[int, dict[str, str]] | None:
+        """As the real hub: a wrong token is refused everywhere, and what a gated repository holds is no secret."""
+        gate = self.hub.gates.get(repository)
+        token = (self.request_seen.authorization or "").removeprefix("Bearer ")
+        if gate is None or "/storage/" in self.request_seen.path:
+            return None
+        if token and token not in gate:
+            return 401, {"X-Error-Message": "Invalid credentials in Authorization header"}
+        if api or gate.get(token):
+            return None
+        return 403 if token else 401, {"X-Error-Code": "GatedRepo"}
 
     @staticmethod
     def _commit(folder: Path) -> str:
@@ -130,9 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _lfs_size(self, file: Path) -> int:
         return self.hub.stated_size or file.stat().st_size
 
-    def _sibling(self, file: Path) -> dict[str, object]:
+    def _sibling(self, folder: Path, file: Path) -> dict[str, object]:
         entry: dict[str, object] = {
-            "rfilename": file.name,
+            "rfilename": str(file.relative_to(folder)),
             "size": file.stat().st_size,
             "blobId": _git_sha1(file),
         }
@@ -140,10 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
             entry["lfs"] = {"size": self._lfs_size(file), "sha256": _sha256(file), "pointerSize": 134}
         return entry
 
-    def _tree_entry(self, file: Path) -> dict[str, object]:
+    def _tree_entry(self, folder: Path, file: Path) -> dict[str, object]:
         entry: dict[str, object] = {
             "type": "file",
-            "path": file.name,
+            "path": str(file.relative_to(folder)),
             "size": file.stat().st_size,
             "oid": _git_sha1(file),
         }
@@ -156,7 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not _is_lfs(file):
             self._answer(200, file.read_bytes(), {**headers, "ETag": f'"{_git_sha1(file)}"'})
             return
-        headers["Location"] = f"{self.hub.storage_url}/storage/{repository}/{file.name}"
+        name = file.relative_to(self.hub.folders[repository])
+        headers["Location"] = f"{self.hub.storage_url}/storage/{repository}/{name}"
         headers["X-Linked-ETag"] = f'"{_sha256(file)}"'
         headers["X-Linked-Size"] = str(self._lfs_size(file))
         self._answer(302, b"", headers)
@@ -211,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _is_lfs(file: Path) -> bool:
