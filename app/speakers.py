@@ -41,9 +41,11 @@ def rename(transcript: Transcript, names: Sequence[str]) -> tuple[Transcript, st
     note = None
     if len(found) < len(names):
         unused = ", ".join(names[len(found) :])
-        note = f"{len(names)} names for {_count(found)}: not used: {unused}"
+        note = f"{_count(names, 'name')} for {_count(found, 'speaker')}: not used: {unused}"
     elif len(found) > len(names) > 0:
-        note = f"{len(names)} names for {_count(found)}: without a name: {', '.join(found[len(names) :])}"
+        note = (
+            f"{_count(names, 'name')} for {_count(found, 'speaker')}: without a name: {', '.join(found[len(names) :])}"
+        )
     segments = tuple(
         dataclasses.replace(
             segment,
@@ -65,8 +67,8 @@ def _renamed(speaker: str | None, new: dict[str, str]) -> str | None:
     return speaker if speaker is None else new.get(speaker, speaker)
 
 
-def _count(found: Sequence[str]) -> str:
-    return f"{len(found)} speaker{'s' * (len(found) != 1)}"
+def _count(things: Sequence[str], what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
 
 
 class _Timeline:
