@@ -466,12 +466,14 @@ def test_cublas_and_cudnn_open_before_any_import_of_torch(run_app: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["base", "cpu", "gpu", "gpu48", "blackwell96", "wsl"])
-def test_a_shipped_profile_starts_and_every_line_has_a_comment(run_app: Run, name: str) -> None:
+def test_a_shipped_profile_starts_and_every_setting_has_its_own_comment(run_app: Run, name: str) -> None:
     assert run_app("-p", name, *STARTED).stdout == "started\n"
-    lines = (ROOT / "env" / f"{name}.env").read_text().splitlines()
-    assert lines[0].startswith(f"# {name}: ")
-    above = ""
-    for line in lines:
-        assert line.startswith("#") or above or not line, line
-        above = line
-    assert "HF_HUB_OFFLINE" not in "".join(lines)
+    title, *blocks = (ROOT / "env" / f"{name}.env").read_text().rstrip("\n").split("\n\n")
+    assert title.startswith(f"# {name}: ")
+    for block in blocks:
+        *comment, setting = block.split("\n")
+        heads = [line[2:10] for line in comment if line[2:3] != " "]
+        assert heads == ["What:   ", "Read:   ", "Seen by:"], block
+        assert all(line.startswith("# ") and len(line) > len("# Seen by: ") for line in comment), block
+        assert not setting.startswith("#"), block
+        assert not setting.startswith("HF_HUB_OFFLINE")
