@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.errors import UsageError, WorkError
-from app.settings import COMPUTE_TYPES, DEVICES, MOST_THREADS, one_of, positive, read_settings
+from app.settings import BEAM_SIZE, COMPUTE_TYPES, DEVICES, MOST_THREADS, one_of, positive, read_settings
 from launcher.cli import say
 
 FORMATS = ("txt", "srt", "json")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _end(1, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        return _end(130, "interrupted; what is written stays")
+        return _end(130, "interrupted; what is finished is kept, the same command goes on from there")
     except _Terminated as error:
         # Everything is put in order; now the end that was asked for, so that the parent sees it too.
         signal.signal(error.number, signal.SIG_DFL)
@@ -127,6 +127,36 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="speech detector (default: silero with faster-whisper, pyannote with whisperx)",
     )
     add("--language", type=str.lower, metavar="CODE", help="as en, es, ja (default: detected)")
+    add("--translate", action="store_true", help="into English")
+    add("--prompt", metavar="TEXT", help="what is said to have come before: names, spelling, style")
+    add("--hotwords", metavar="WORDS", help="words to expect")
+    add(
+        "--beam-size",
+        type=_argument(positive),
+        default=BEAM_SIZE,
+        metavar="N",
+        help="ways the recogniser follows at once (default: %(default)s)",
+    )
+    add(
+        "--align-model",
+        metavar="MODEL",
+        help="wav2vec2 model for the word times: a folder or a hub name "
+        "(default: the language's usual one if it is on this machine; else the recogniser's own times)",
+    )
+    who = parser.add_argument_group("who speaks", "Any of these asks for speakers.")
+    who.add_argument("--diarize", action="store_true", help="tell speakers apart")
+    who.add_argument("--speakers", type=_argument(positive), metavar="N", help="exactly so many")
+    who.add_argument("--min-speakers", type=_argument(positive), metavar="N", help="at least so many")
+    who.add_argument("--max-speakers", type=_argument(positive), metavar="N", help="at most so many")
+    who.add_argument("--names", type=_names, metavar="A,B", help="their names, in the order they first speak")
+    who.add_argument(
+        "--diarizer",
+        metavar="MODEL",
+        help="community-1, embedded, or a folder with a pyannote pipeline "
+        "(default: community-1 with a token or from this machine, else embedded)",
+    )
+    how = parser.add_argument_group("how it is done")
+    add = how.add_argument
     add("--device", type=_argument(one_of(DEVICES)), metavar="DEVICE", help=f"{', '.join(DEVICES)} *")
     add(
         "--compute-type",
@@ -166,13 +196,36 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is empty; write Ann,Bob")
+    if len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name comes twice")
+    return names
+
+
+def _check_speakers(options: argparse.Namespace) -> None:
+    least, most = options.min_speakers, options.max_speakers
+    if options.speakers and (least or most):
+        raise UsageError("--speakers says exactly how many; leave out --min-speakers and --max-speakers")
+    if least and most and least > most:
+        raise UsageError(f"--min-speakers {least} is more than --max-speakers {most}")
+
+
 def _transcribe(options: argparse.Namespace) -> int:
     _need("transcribe", "asr", "faster_whisper", "av", "rich", "psutil")
+    _check_speakers(options)
+    diarize = any((options.diarize, options.speakers, options.min_speakers, options.max_speakers))
+    diarize = diarize or bool(options.names or options.diarizer)
+    if diarize:
+        _need("telling speakers apart", "app", "torch", "pyannote.audio")
     if options.asr == "whisperx" or options.vad == "pyannote":
         _need("this engine or VAD", "app", "torch", "whisperx", "silero_vad")
     from dataclasses import replace
 
     from app.inputs import collect, sample
+    from app.stages.diarize import Speakers
     from app.transcribe import Request, transcribe
 
     settings = read_settings(os.environ)
@@ -199,12 +252,27 @@ def _transcribe(options: argparse.Namespace) -> int:
         vad,
         options.language,
         options.offline,
+        task="translate" if options.translate else "transcribe",
+        beam_size=options.beam_size,
+        prompt=options.prompt,
+        hotwords=options.hotwords,
+        align_model=options.align_model,
+        diarizer=(options.diarizer or "auto") if diarize else None,
+        speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
+        names=options.names or (),
     )
     return transcribe(request) or (1 if errors else 0)
 
 
 def _need(what: str, extra: str, *packages: str) -> None:
     """Say in one line which extra to install, before anything is imported."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    missing = [name for name in packages if not _is_installed(name)]
     if missing:
         raise UsageError(f"{what} needs {', '.join(missing)}, not installed here: pip install 'run-app[{extra}]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a dotted name's first part
+        return False

@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 PERIOD_S = 0.05
 
@@ -28,23 +30,36 @@ def release() -> None:
         pass  # musl has no such call
 
 
-class PeakMeter:
-    """The highest resident set of another process, by phase, in bytes.
+@dataclass
+class Reading:
+    """Bytes, before a phase, at its highest, and after."""
 
-    Read from outside, so that the figure outlives the process when it is killed for its memory.
+    before: int
+    peak: int
+    after: int
+
+
+class PeakMeter:
+    """The resident set of another process, and its memory on the cards, by phase.
+
+    Read from outside, so that the figures outlive the process when it is killed for its memory.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, cards: bool) -> None:
         import psutil
 
         self._process = psutil.Process(pid)
         self._gone = psutil.Error
+        self._cards = CardMeter(pid) if cards else None
         self._phase = ""
-        self.peaks: dict[str, int] = {}
+        self.resident: dict[str, Reading] = {}
+        self.on_cards: dict[str, Reading] = {}
         self.last = 0
+        """The resident set when it was last seen alive."""
 
     def phase(self, name: str) -> None:
-        """From here on the peak counts for this phase."""
+        """From here on the figures count for this phase; one that comes again goes on."""
+        self._read()
         self._phase = name
         self._read()
 
@@ -56,7 +71,9 @@ class PeakMeter:
         if not now:  # dead, and not yet waited for
             return
         self.last = now
-        self.peaks[self._phase] = max(self.peaks.get(self._phase, 0), self.last)
+        _note(self.resident, self._phase, now)
+        if self._cards:
+            _note(self.on_cards, self._phase, self._cards.used())
 
     @contextmanager
     def running(self) -> Iterator[PeakMeter]:
@@ -73,3 +90,50 @@ class PeakMeter:
         finally:
             stop.set()
             thread.join()
+
+
+def _note(readings: dict[str, Reading], phase: str, now: int) -> None:
+    reading = readings.setdefault(phase, Reading(now, now, now))
+    reading.peak = max(reading.peak, now)
+    reading.after = now
+
+
+class CardMeter:
+    """Memory that a process holds on all NVIDIA cards, by NVML, without a CUDA context.
+
+    Where NVML does not tell processes apart (WSL; a container, whose process numbers it does not know), it is what
+    the cards' use has grown by since this meter began: then other programs count too.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._handles: list[Any] = []
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            self._nvml: Any = pynvml
+            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        except Exception:  # no package, no driver, no card: nothing to measure
+            self._handles = []
+        self._at_first = self._total()
+
+    def used(self) -> int:
+        """Bytes; 0 where there is no card."""
+        own = 0
+        for handle in self._handles:
+            try:
+                processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            except self._nvml.NVMLError:
+                continue
+            own += sum(process.usedGpuMemory or 0 for process in processes if process.pid == self._pid)
+        return own or max(0, self._total() - self._at_first)
+
+    def _total(self) -> int:
+        total = 0
+        for handle in self._handles:
+            try:
+                total += self._nvml.nvmlDeviceGetMemoryInfo(handle).used
+            except self._nvml.NVMLError:
+                continue
+        return total

@@ -1,12 +1,20 @@
-"""What the front process and its worker tell each other: one JSON object a line, each a frozen dataclass here."""
+"""What the front process and its worker tell each other: the job once, pickled; from then on one JSON object a line."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from app.settings import BEAM_SIZE
+from app.stages.diarize import Speakers
 from app.transcript import Transcript, from_dict
+
+if TYPE_CHECKING:
+    from app.models.aligners import Aligner
+    from app.models.speakers import Diarizer
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,8 @@ class Job:
     """Absolute paths. The other messages name a file by its place in here."""
     model: str
     """Folder of a Whisper model in CTranslate2's layout."""
+    model_name: str
+    """As it was asked for."""
     asr: str
     """`faster-whisper` or `whisperx`."""
     vad: str
@@ -32,6 +42,22 @@ class Job:
     """ISO 639-1 code; None: detect."""
     resident: bool
     """Keep every model for the whole job, instead of one at a time."""
+    task: str = "transcribe"
+    """Or `translate`: to English."""
+    beam_size: int = BEAM_SIZE
+    prompt: str | None = None
+    hotwords: str | None = None
+    aligner: Aligner | None = None
+    """None: the words keep the recogniser's own times."""
+    diarizer: Diarizer | None = None
+    """None: nobody asked who speaks."""
+    speakers: Speakers = Speakers()
+    names: tuple[str, ...] = ()
+    """For the speakers, in the order they first speak."""
+    given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """For a file the stages that are not tried again, and why."""
+    notes: tuple[str, ...] = ()
+    """For every transcript's reader: what was asked for and is not to be had."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +91,36 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Released:
+    """A stage's model is gone, and its memory given back."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Reused:
+    """Stages that an earlier run had finished for this file."""
+
+    stages: tuple[str, ...]
+    file: int
+
+
+@dataclass(frozen=True)
 class Result:
     file: int
     transcript: Transcript
+    final: bool
+    """False: stages that will enrich it are still to come."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something the person should know; the work goes on."""
+
+    text: str
+    file: int | None
+    bug: bool = False
+    """Something failed that should not have; its traceback is in the log, and the exit code tells."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +132,13 @@ class Failed:
     """An error nobody foresaw: its traceback is in the log."""
 
 
-Message = Loaded | Started | Progress | Finished | Result | Failed
-_KINDS = {kind.__name__: kind for kind in (Loaded, Started, Progress, Finished, Result, Failed)}
+Message = Loaded | Started | Progress | Finished | Released | Reused | Result | Noted | Failed
+_KINDS = {
+    kind.__name__: kind for kind in (Loaded, Started, Progress, Finished, Released, Reused, Result, Noted, Failed)
+}
 
 
-def encode(message: Message | Job) -> str:
+def encode(message: Message) -> str:
     """One line, newline included."""
     return json.dumps({"kind": type(message).__name__, **dataclasses.asdict(message)}) + "\n"
 
@@ -93,12 +148,8 @@ def decode(line: str) -> Message:
     data = json.loads(line)
     kind = _KINDS[data.pop("kind")]
     if kind is Result:
-        return Result(data["file"], from_dict(data["transcript"]))
+        return Result(data["file"], from_dict(data["transcript"]), data["final"])
+    if kind is Reused:
+        return Reused(tuple(data["stages"]), data["file"])
     message: Message = kind(**data)
     return message
-
-
-def decode_job(line: str) -> Job:
-    data = json.loads(line)
-    del data["kind"]
-    return Job(**{**data, "files": tuple(data["files"])})

@@ -1,29 +1,62 @@
-"""The order of the stages, and how many files a loaded model serves."""
+"""The order of the stages, how many files a loaded model serves, and what is skipped because it was done before."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app import memory
+from app.artefacts import Artefacts, content_key, stage_key
 from app.errors import InputError, UsageError, WorkError, in_a_line
-from app.messages import Failed, Finished, Job, Loaded, Message, Progress, Result, Started
-from app.stages import Report, Stage, Work
-from app.stages.asr import AsrOptions
-from app.stages.decode import Decode
-from app.stages.vad import make_vad
+from app.events import EventLog
+from app.messages import (
+    Failed,
+    Finished,
+    Job,
+    Loaded,
+    Message,
+    Noted,
+    Progress,
+    Released,
+    Result,
+    Reused,
+    Started,
+)
+from app.stages import LACKING, Report, Stage, Work
+from app.transcript import Transcript
 
 GROUP_S = 3600.0
-"""Audio that is held in memory at once, 230 MB an hour, so that each model loads once for all of it."""
+"""Audio that is in hand at once, 230 MB an hour, so that each model loads once for all of it."""
+
+DIARIZE_BATCH = 32
+"""Windows of 10 s that diarization looks at together: its peak on a card goes with it (pyannote-audio#1963)."""
 
 Tell = Callable[[Message], None]
 
 
 def make_stages(job: Job) -> list[Stage]:
     """All stages in order, nothing loaded yet."""
-    options = AsrOptions(job.model, job.device, job.compute_type, job.batch_size, job.threads, job.language)
+    from app.stages.asr import AsrOptions
+    from app.stages.decode import Decode
+    from app.stages.vad import make_vad
+
+    options = AsrOptions(
+        model=job.model,
+        name=job.model_name,
+        device=job.device,
+        compute_type=job.compute_type,
+        batch_size=job.batch_size,
+        threads=job.threads,
+        language=job.language,
+        task=job.task,
+        beam_size=job.beam_size,
+        prompt=job.prompt,
+        hotwords=job.hotwords,
+    )
     asr: Stage
     if job.asr == "whisperx":
         from app.stages.asr_whisperx import WhisperX
@@ -33,76 +66,257 @@ def make_stages(job: Job) -> list[Stage]:
         from app.stages.asr_faster_whisper import FasterWhisper
 
         asr = FasterWhisper(options)
-    return [Decode(), make_vad(job.vad, asr=job.asr, device=job.device, threads=job.threads), asr]
+    stages: list[Stage] = [Decode(), make_vad(job.vad, asr=job.asr, device=job.device, threads=job.threads), asr]
+    if job.diarizer:
+        from app.stages.diarize import Diarize
+
+        stages.append(Diarize(job.diarizer, job.device, job.threads, DIARIZE_BATCH, job.speakers))
+    return stages
 
 
-def run(job: Job, tell: Tell) -> None:
+@dataclass
+class _Item:
+    """One file of the job, under way."""
+
+    index: int
+    work: Work
+    keys: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    """The stages that have still to run, in order."""
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each stage has to say to the transcript's reader."""
+    failed: bool = False
+
+
+def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
     """Take every file of the job through all stages; say how it goes through `tell`.
 
     Models are loaded one after another, each for a whole group of files, and released before the next;
     a resident job loads each once and keeps it. UsageError passes through: no file can be done then.
     """
-    decode, *models = make_stages(job)
-    pending = list(enumerate(Path(file) for file in job.files))
-    loaded: set[str] = set()
-    for group in _groups(pending, decode, tell):
-        for stage in models:
-            if stage.name not in loaded:
-                _load(stage, tell)
-                loaded.add(stage.name)
-            for index, work in list(group.items()):
-                if (done := _step(stage, index, work, tell)) is None:
-                    del group[index]
+    _Run(job, tell, artefacts, events).run()
+
+
+class _Run:
+    def __init__(self, job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
+        self._job, self._tell, self._artefacts, self._events = job, tell, artefacts, events
+        self._stages = {stage.name: stage for stage in make_stages(job)}
+        self._shapes = {name: stage.shape() for name, stage in self._stages.items()}
+        self._loaded: set[str] = set()
+        self._unusable: dict[str, str] = {}
+        """Stages that did not load, and why."""
+        self._disk_full = False
+
+    def run(self) -> None:
+        for group in self._groups():
+            for name, stage in self._stages.items():
+                if todo := [item for item in group if name in item.missing and not item.failed]:
+                    self._run_stage(stage, todo)
+
+    def _groups(self) -> Iterator[list[_Item]]:
+        """Take files, each decoded if need be, until the audio that is to be worked on fills a group."""
+        pending = list(enumerate(Path(file) for file in self._job.files))
+        while pending:
+            group: list[_Item] = []
+            while pending and sum(item.work.duration for item in group) < GROUP_S:
+                item = self._take(*pending.pop(0))
+                if "decode" in item.missing and not item.failed:
+                    self._step(self._stages["decode"], item)
+                if item.missing and not item.failed:
+                    group.append(item)
                 else:
-                    group[index] = done
-                    if stage is models[-1] and done.transcript is not None:
-                        tell(Result(index, done.transcript))
-                        del group[index]
-            if not job.resident:
-                stage.release()
-                loaded.discard(stage.name)
-            memory.release()
-
-
-def _groups(pending: list[tuple[int, Path]], decode: Stage, tell: Tell) -> Iterator[dict[int, Work]]:
-    """Decode as many files as fit into one group; `pending` shrinks as it goes."""
-    while pending:
-        group: dict[int, Work] = {}
-        while pending and sum(work.duration for work in group.values()) < GROUP_S:
-            index, path = pending.pop(0)
-            if (work := _step(decode, index, Work(path), tell)) is not None:
-                group[index] = work
-        if group:
+                    self._finish(item)
             yield group
 
+    def _take(self, index: int, path: Path) -> _Item:
+        """The file, with all that was done for it before, and its waveform if a stage is to hear it."""
+        self._tell(Started("decode", index))
+        item = _Item(index, Work(path))
+        try:
+            root = content_key(path)
+        except OSError as error:
+            self._fail(item, f"{path}: {error.strerror}")
+            return item
+        found = {}
+        for name, stage in self._stages.items():
+            item.keys[name] = stage_key(name, self._shapes[name], [item.keys[above] for above in stage.reads] or [root])
+            if (saved := self._artefacts.load(item.keys[name])) is not None:
+                found[name] = saved
+        item.missing = self._to_run(found)
+        given_up = self._job.given_up.get(index, {})
+        for name in given_up.keys() & set(item.missing):
+            self._lack(item, name, given_up[name])
+        if any("decode" in self._stages[name].reads for name in item.missing):
+            waveform = self._artefacts.waveform(item.keys["decode"])
+            if waveform is not None:
+                item.work = dataclasses.replace(item.work, waveform=waveform)
+            elif found.pop("decode", None):
+                item.missing.insert(0, "decode")
+        for name, saved in found.items():
+            item.work = self._stages[name].unpack(item.work, saved["data"])
+            item.notes[name] = tuple(saved["notes"])
+            self._event("reused", name, item)
+        if found:
+            self._tell(Reused(tuple(found), index))
+        return item
 
-def _load(stage: Stage, tell: Tell) -> None:
-    tell(Started(stage.name, None))
-    begin = time.perf_counter()
-    try:
-        what = stage.load()
-    except UsageError:
-        raise
-    except Exception as error:
-        raise WorkError(f"{stage.name} can't load its model: {in_a_line(error)}") from error
-    tell(Loaded(stage.name, what, time.perf_counter() - begin))
+    def _to_run(self, found: Collection[str]) -> list[str]:
+        """What is neither there nor needed only for what is there."""
+        needed: list[str] = []
+        for name in reversed(self._stages):
+            readers = [other for other, stage in self._stages.items() if name in stage.reads]
+            asked_for = name in ("decode", "asr") or not readers or any(reader in needed for reader in readers)
+            if name not in found and asked_for:
+                needed.insert(0, name)
+        return needed
 
+    def _run_stage(self, stage: Stage, items: list[_Item]) -> None:
+        """One stage for all files of a group."""
+        if reason := self._unusable.get(stage.name) or self._load(stage):
+            for item in items:
+                self._lack(item, stage.name, reason)
+        for item in items:
+            if not reason:
+                self._step(stage, item)
+            if item.failed or not item.missing:
+                self._finish(item)
+            elif stage.name == "asr":
+                self._tell(Result(item.index, self._transcript(item), final=False))
+        if not self._job.resident and stage.name in self._loaded:
+            self._release(stage)
 
-def _step(stage: Stage, index: int, work: Work, tell: Tell) -> Work | None:
-    """One stage for one file; None, and said, where this file can't be done."""
-    tell(Started(stage.name, index))
-    begin = time.perf_counter()
-    report: Report = lambda done_s, total_s: tell(Progress(done_s, total_s))  # noqa: E731
-    try:
-        done = stage.run(work, report)
-    except InputError as error:
-        tell(Failed(str(error), index))
+    def _load(self, stage: Stage) -> str | None:
+        """Make it ready. Returns why it can't be, where the others can do without it."""
+        if stage.name in self._loaded:
+            return None
+        self._tell(Started(stage.name, None))
+        begin = time.perf_counter()
+        while True:
+            try:
+                what = stage.load()
+                break
+            except UsageError:
+                raise
+            except Exception as error:
+                if self._step_down(stage, error):
+                    continue
+                reason = f"{stage.name} can't load its model: {in_a_line(error)}"
+                if stage.name not in LACKING:
+                    raise WorkError(reason) from error
+                traceback.print_exc()
+                self._unusable[stage.name] = reason
+                self._tell(Noted(reason, None, bug=True))
+                return reason
+        self._loaded.add(stage.name)
+        self._tell(Loaded(stage.name, what, time.perf_counter() - begin))
         return None
-    except UsageError:
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        tell(Failed(f"{stage.name} failed: {in_a_line(error)}", index, bug=True))
-        return None
-    tell(Finished(stage.name, index, time.perf_counter() - begin, done.duration))
-    return done
+
+    def _release(self, stage: Stage) -> None:
+        stage.release()
+        self._loaded.discard(stage.name)
+        memory.release()
+        self._tell(Released(stage.name))
+
+    def _step_down(self, stage: Stage, error: Exception) -> bool:
+        """Choose the next cheaper way after this error, if it is of that kind and there is one."""
+        cheaper = stage.step_down(error)
+        if cheaper is None:
+            return False
+        self._tell(Noted(f"{stage.name}: {in_a_line(error)}; going on with {cheaper}", None))
+        stage.release()
+        self._loaded.discard(stage.name)
+        memory.release()
+        return True
+
+    def _step(self, stage: Stage, item: _Item) -> None:
+        """One stage for one file; what it gives is on the disk before anything else begins."""
+        key = item.keys[stage.name]
+        self._tell(Started(stage.name, item.index))
+        self._event("started", stage.name, item)
+        begin = time.perf_counter()
+        report: Report = lambda done_s, total_s: self._tell(Progress(done_s, total_s))  # noqa: E731
+        try:
+            with self._artefacts.checkpoint(key) as checkpoint:
+                while True:
+                    try:
+                        done = stage.run(dataclasses.replace(item.work, notes=(), checkpoint=checkpoint), report)
+                        break
+                    except (InputError, UsageError):
+                        raise
+                    except Exception as error:
+                        if not self._step_down(stage, error):
+                            raise
+                        if self._load(stage):
+                            raise
+        except UsageError:
+            raise
+        except Exception as error:
+            foreseen = isinstance(error, InputError)
+            reason = str(error) if foreseen else f"{stage.name} failed: {in_a_line(error)}"
+            if not foreseen:
+                traceback.print_exc()
+            self._event("failed", stage.name, item, reason=reason)
+            if stage.name in LACKING:
+                self._lack(item, stage.name, reason)
+                self._tell(Noted(reason, item.index, bug=not foreseen))
+            else:
+                self._fail(item, reason, bug=not foreseen)
+            return
+        item.notes[stage.name] = done.notes
+        item.work = dataclasses.replace(done, notes=(), checkpoint=None)
+        item.missing.remove(stage.name)
+        self._save(stage, item)
+        seconds = time.perf_counter() - begin
+        self._event("done", stage.name, item, seconds=round(seconds, 3))
+        self._tell(Finished(stage.name, item.index, seconds, done.duration))
+
+    def _save(self, stage: Stage, item: _Item) -> None:
+        key = item.keys[stage.name]
+        try:
+            if stage.name == "decode" and item.missing and item.work.waveform is not None:
+                waveform = self._artefacts.save_waveform(key, item.work.waveform)
+                item.work = dataclasses.replace(item.work, waveform=waveform)
+            self._artefacts.save(key, {"data": stage.pack(item.work), "notes": item.notes[stage.name]})
+            self._artefacts.drop_checkpoint(key)
+        except OSError as error:
+            if not self._disk_full:
+                self._disk_full = True
+                self._tell(
+                    Noted(
+                        f"what is finished can't be kept for later ({error.filename}: {error.strerror}); "
+                        "this run goes on, but if it is interrupted it starts anew",
+                        None,
+                    )
+                )
+
+    def _lack(self, item: _Item, stage: str, reason: str) -> None:
+        """The file goes on without this stage."""
+        item.missing.remove(stage)
+        item.notes[stage] = (f"{LACKING[stage]}: {reason}",)
+
+    def _fail(self, item: _Item, reason: str, *, bug: bool = False) -> None:
+        item.failed = True
+        self._tell(Failed(reason, item.index, bug=bug))
+
+    def _finish(self, item: _Item) -> None:
+        """All was tried for this file: its transcript goes out, its waveform goes."""
+        if "decode" in item.keys:
+            self._artefacts.drop_waveform(item.keys["decode"])
+        if not item.failed:
+            self._tell(Result(item.index, self._transcript(item), final=True))
+
+    def _transcript(self, item: _Item) -> Transcript:
+        """All that is known of this file by now."""
+        transcript = item.work.transcript
+        assert transcript is not None
+        notes = [*self._job.notes, *(note for name in self._stages for note in item.notes.get(name, ()))]
+        if item.work.turns is not None:
+            from app.speakers import assign, rename
+
+            transcript = assign(transcript, item.work.turns)
+            transcript, note = rename(transcript, self._job.names)
+            notes += [note] if note else []
+        return dataclasses.replace(transcript, notes=tuple(notes))
+
+    def _event(self, event: str, stage: str, item: _Item, **more: object) -> None:
+        self._events.add(event, file=str(item.work.path), stage=stage, key=item.keys[stage], **more)

@@ -16,6 +16,9 @@ COMPUTE_TYPES = (
 MOST_THREADS = 8
 """Without a word from the user, a machine's other cores are left to others; --threads takes more."""
 
+BEAM_SIZE = 5
+"""Whisper's own default for how many ways are followed at once."""
+
 T = TypeVar("T")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.memory import Reading
 from app.messages import Finished, Loaded, Message
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from app.memory import PeakMeter
 
 
 @dataclass
@@ -16,7 +19,8 @@ class _Row:
     load_s: float = 0.0
     run_s: float = 0.0
     audio_s: float = 0.0
-    peak_bytes: int = 0
+    resident: Reading | None = None
+    on_cards: Reading | None = None
 
 
 class Summary:
@@ -24,6 +28,9 @@ class Summary:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
 
     def hear(self, message: Message) -> None:
         if isinstance(message, Loaded):
@@ -33,11 +40,11 @@ class Summary:
             row.run_s += message.seconds
             row.audio_s += message.audio_s
 
-    def peaks(self, peaks: dict[str, int]) -> None:
-        """The highest resident set of a worker in each stage, in bytes."""
-        for stage, peak in peaks.items():
-            if stage in self._rows:
-                self._rows[stage].peak_bytes = max(self._rows[stage].peak_bytes, peak)
+    def memory(self, meter: PeakMeter) -> None:
+        """What one worker took, by stage."""
+        for stage, row in self._rows.items():
+            row.resident = _joined(row.resident, meter.resident.get(stage))
+            row.on_cards = _joined(row.on_cards, meter.on_cards.get(stage))
 
     def _row(self, stage: str) -> _Row:
         return self._rows.setdefault(stage, _Row())
@@ -46,23 +53,47 @@ class Summary:
         from rich import box
         from rich.table import Table
 
+        rows = list(self._rows.values())
+        cards = any(row.on_cards and row.on_cards.peak for row in rows)
         table = Table(box=box.SIMPLE, pad_edge=False)
         table.add_column("stage")
-        for name in ("load s", "seconds", "audio s/s", "peak RSS MiB"):
+        kinds = ["RSS", "VRAM"] if cards else ["RSS"]
+        memory = [f"{kind} {when}" for kind in kinds for when in ("before", "peak", "after")]
+        for name in ("load s", "seconds", "audio s/s", *memory):
             table.add_column(name, justify="right")
-        audio_s = max((row.audio_s for row in self._rows.values()), default=0.0)
         for name, row in self._rows.items():
-            table.add_row(name, *_cells(row))
-        peak = max((row.peak_bytes for row in self._rows.values()), default=0)
-        load = sum(row.load_s for row in self._rows.values())
-        table.add_row("whole run", *_cells(_Row(load, wall_s, audio_s, peak)), style="bold")
+            table.add_row(name, *_cells(row, cards))
+        whole = _Row(
+            load_s=sum(row.load_s for row in rows),
+            run_s=wall_s,
+            audio_s=max((row.audio_s for row in rows), default=0.0),
+        )
+        for row in rows:
+            whole.resident = _joined(whole.resident, row.resident)
+            whole.on_cards = _joined(whole.on_cards, row.on_cards)
+        table.add_row("whole run", *_cells(whole, cards), style="bold")
+        table.caption, table.caption_justify = f"{' and '.join(kinds)} in MiB", "left"
         return table
 
 
-def _cells(row: _Row) -> tuple[str, str, str, str]:
+def _joined(first: Reading | None, then: Reading | None) -> Reading | None:
+    if first is None or then is None:
+        return first or then
+    return Reading(first.before, max(first.peak, then.peak), then.after)
+
+
+def _cells(row: _Row, cards: bool) -> tuple[str, ...]:
     return (
         f"{row.load_s:.2f}" if row.load_s else "",
         f"{row.run_s:.2f}",
-        f"{row.audio_s / row.run_s:.1f}" if row.run_s else "",
-        f"{row.peak_bytes / 2**20:,.0f}" if row.peak_bytes else "",
+        f"{row.audio_s / row.run_s:.1f}" if row.run_s and row.audio_s else "",
+        *_mebibytes(row.resident),
+        *(_mebibytes(row.on_cards) if cards else ()),
     )
+
+
+def _mebibytes(reading: Reading | None) -> tuple[str, str, str]:
+    if reading is None:
+        return "", "", ""
+    before, peak, after = (f"{number / 2**20:,.0f}" for number in (reading.before, reading.peak, reading.after))
+    return before, peak, after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 
 from app import messages
+from app.diagnosis import Death, explain, explain_error
 from app.memory import PeakMeter
 from app.messages import Job, Message
+from app.surroundings import read_surroundings
 
 GRACE_S = 5.0
 KEPT_LOGS = 20
@@ -60,6 +62,7 @@ class Worker:
 
     def __init__(self, job: Job, log: Log) -> None:
         self.log = log
+        self._before = read_surroundings()
         heard, told = os.pipe()
         lifeline, self._lifeline = os.pipe()
         # The mask is inherited over exec: Ctrl-C between the start of the child's interpreter and its own
@@ -80,10 +83,10 @@ class Worker:
             os.close(told)
             os.close(lifeline)
         self._messages = os.fdopen(heard, encoding="utf-8")
-        self.memory = PeakMeter(self._process.pid)
+        self.memory = PeakMeter(self._process.pid, cards=job.device != "cpu")
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(messages.encode(job).encode())
+            pickle.dump(job, self._process.stdin)
             self._process.stdin.close()
         except BrokenPipeError:
             pass  # it died at once: the end of its messages tells
@@ -96,12 +99,16 @@ class Worker:
                     yield messages.decode(line)
             self._process.wait()
 
-    def death(self) -> str | None:
-        """What its end means, in a line; None where it ended well."""
+    def death(self) -> Death | None:
+        """What its end means; None where it ended well."""
         code = self._process.wait()
         if code == 0:
             return None
-        return explain_death(code, self.log.text(), self.memory.last)
+        return explain(code, self.log.text(), self.memory.last, self._before, read_surroundings())
+
+    def remedy(self, reason: str) -> str | None:
+        """What to do about an error that the worker caught and told."""
+        return explain_error(reason, self._before)
 
     def __enter__(self) -> Worker:
         return self
@@ -118,31 +125,3 @@ class Worker:
                 self._process.wait()
         os.close(self._lifeline)
         self._messages.close()
-
-
-def explain_death(code: int, log: str, last_rss: int) -> str:
-    """One line from a worker's exit code (negative: the signal), its log, and its last resident set in bytes."""
-    if code >= 0:
-        last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
-        return f"the worker ended with exit code {code}" + (f": {last.strip()}" if last else "")
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:  # the real-time ones have no names
-        name = f"signal {-code}"
-    parts = [f"the worker died of {name} at {last_rss / 2**20:,.0f} MiB"]
-    if "std::bad_alloc" in log:
-        parts.append("std::bad_alloc in a library")
-    if place := _last_line_of_python(log):
-        parts.append(f"at {place}")
-    if -code == signal.SIGKILL:
-        parts.append("most often that is the kernel, out of memory")
-    return ", ".join(parts)
-
-
-def _last_line_of_python(log: str) -> str | None:
-    """The innermost frame of the thread that died: faulthandler calls it the current one, unless it was in native
-    code without the interpreter's lock; then it is the main thread, which comes last.
-    """
-    frames = re.findall(r'^(\w+) thread 0x.*most recent call first\):\n\s+File "(.+?)", line (\d+)', log, re.M | re.I)
-    frames = frames or re.findall(r'^(Thread) 0x.*most recent call first\):\n\s+File "(.+?)", line (\d+)', log, re.M)
-    return f"{frames[-1][1]}:{frames[-1][2]}" if frames else None

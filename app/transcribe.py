@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import os
-import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.delivery import Delivery
+from app.diagnosis import Death
 from app.display import Display
 from app.errors import UsageError, WorkError
 from app.inputs import Input, check_output_folder
 from app.languages import CODES
-from app.messages import Failed, Finished, Job, Loaded, Progress, Result, Started
-from app.models import DownloadProgress, find_model
+from app.messages import Failed, Finished, Job, Loaded, Noted, Progress, Released, Result, Reused, Started
+from app.models import DownloadProgress, WhisperModelFiles, find_model
+from app.models.speakers import find_diarizer
+from app.outputs import Outputs
 from app.settings import Settings
-from app.store import state_folder, write_atomically
+from app.stages import LACKING
+from app.stages.diarize import Speakers
+from app.store import state_folder
 from app.summary import Summary
 from app.supervisor import Log, Worker
-from app.transcript import Transcript
-from app.writers import WRITERS
 from launcher import hardware
+
+ATTEMPTS = 2
+"""A stage that a worker died in is tried once more in a fresh one, where nothing else takes memory."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,15 @@ class Request:
     vad: str
     language: str | None
     offline: bool
+    task: str = "transcribe"
+    beam_size: int = 5
+    prompt: str | None = None
+    hotwords: str | None = None
+    align_model: str | None = None
+    diarizer: str | None = None
+    """None: speakers are not asked for."""
+    speakers: Speakers = Speakers()  # noqa: RUF009 - frozen
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -45,9 +61,16 @@ class _Run:
 
     request: Request
     display: Display
+    delivery: Delivery
+    job: Job
+    """As the next worker gets it, but for its files."""
     summary: Summary = field(default_factory=Summary)
+    deaths: Counter[tuple[str, Path | None]] = field(default_factory=Counter)
+    """By stage, and file or None for its loading."""
+    given_up: dict[Path | None, dict[str, str]] = field(default_factory=dict)
+    """By file, or None for all, the stages that are not tried again, and why."""
     written: int = 0
-    failed: int = 0
+    failed: set[Path] = field(default_factory=set)
 
 
 def transcribe(request: Request) -> int:
@@ -55,28 +78,63 @@ def transcribe(request: Request) -> int:
     begin = time.monotonic()
     _check_outputs(request)
     _check_device(request.settings.device)
+    outputs = Outputs(state_folder("outputs"))
     with Display() as display:
-        run = _Run(request, display)
-        model = find_model(
-            request.settings.model,
-            offline=request.offline,
-            report=lambda progress: _show_download(display, progress),
-        )
-        _check_language(request.language, model.multilingual)
-        display.say(f"model {model.name} ({model.origin}), vad {request.vad}, {_files(len(request.inputs))}")
+        delivery = Delivery(request.output_folder, request.formats, outputs, display, len(request.inputs) == 1)
+        run = _Run(request, display, delivery, _prepare(request, display))
         pending = list(request.inputs)
         while pending:
-            pending = _work(run, pending, model.path)
-    if run.written:
+            pending = _work(run, pending)
+    if run.summary:
         run.display.console.print(run.summary.table(time.monotonic() - begin))
     if len(request.inputs) > 1:
-        display.say(f"{run.written} of {_files(len(request.inputs))} done, {run.failed} failed")
+        display.say(f"{run.written} of {_files(len(request.inputs))} done, {len(run.failed)} failed")
     return 1 if run.failed else 0
 
 
-def _show_download(display: Display, progress: DownloadProgress) -> None:
-    display.step(f"{progress.action} {progress.file}")
-    display.advance(progress.done_bytes / 2**20, progress.total_bytes / 2**20, "MiB")
+def _prepare(request: Request, display: Display) -> Job:
+    """Find, and if need be download, all models: what is not to be had is said now, not after an hour."""
+
+    def report(progress: DownloadProgress) -> None:
+        display.step(f"{progress.action} {progress.file}")
+        display.advance(progress.done_bytes / 2**20, progress.total_bytes / 2**20, "MiB")
+
+    settings = request.settings
+    model = find_model(settings.model, offline=request.offline, report=report)
+    _check_language(request, model)
+    aligner = None
+    diarizer, notes = None, []
+    if request.diarizer is not None:
+        diarizer, why = find_diarizer(request.diarizer, offline=request.offline, report=report)
+        if diarizer is None:
+            notes.append(f"{LACKING['diarize']}: {why}")
+            display.say(notes[0], "yellow")
+        else:
+            display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
+    display.say(f"model {model.name} ({model.origin}), vad {request.vad}, {_files(len(request.inputs))}")
+    return Job(
+        files=(),
+        model=str(model.path),
+        model_name=model.name,
+        asr=request.asr,
+        vad=request.vad,
+        device=settings.device,
+        compute_type=settings.compute_type,
+        batch_size=settings.batch_size,
+        threads=settings.threads,
+        language=request.language,
+        task=request.task,
+        beam_size=request.beam_size,
+        prompt=request.prompt,
+        hotwords=request.hotwords,
+        aligner=aligner,
+        diarizer=diarizer,
+        speakers=request.speakers,
+        names=request.names,
+        resident=settings.resident,
+        given_up={},
+        notes=tuple(notes),
+    )
 
 
 def _files(count: int) -> str:
@@ -109,30 +167,33 @@ def _check_device(device: str) -> None:
         )
 
 
-def _check_language(language: str | None, multilingual: bool) -> None:
+def _check_language(request: Request, model: WhisperModelFiles) -> None:
+    language = request.language
     if language is not None and language not in CODES:
         raise UsageError(f"unknown language {language!r}; give a code as {', '.join(CODES)}")
-    if language not in (None, "en") and not multilingual:
+    if model.multilingual:
+        return
+    if language not in (None, "en"):
         raise UsageError(f"this model knows English only: --language {language} needs a multilingual one, as `base`")
+    if request.task == "translate":
+        raise UsageError("this model knows English only: --translate needs a multilingual one, as `base`")
 
 
-def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
-    """Give all pending inputs to one worker. Returns those it left undone when it died; the one it died on is lost."""
-    request, display, settings = run.request, run.display, run.request.settings
-    job = Job(
+def _work(run: _Run, pending: list[Input]) -> list[Input]:
+    """Give all pending inputs to one worker. Returns those it left undone when it died."""
+    display = run.display
+    everywhere = run.given_up.get(None, {})
+    job = dataclasses.replace(
+        run.job,
         files=tuple(str(item.path) for item in pending),
-        model=str(model),
-        asr=request.asr,
-        vad=request.vad,
-        device=settings.device,
-        compute_type=settings.compute_type,
-        batch_size=settings.batch_size,
-        threads=settings.threads,
-        language=request.language,
-        resident=settings.resident,
+        given_up={
+            index: {**everywhere, **run.given_up.get(item.path, {})}
+            for index, item in enumerate(pending)
+            if everywhere or item.path in run.given_up
+        },
     )
     left = dict(enumerate(pending))
-    current: int | None = None
+    current: tuple[str, Input | None] | None = None
     display.step("starting the worker")
     with Log(state_folder("logs")) as log, Worker(job, log) as worker:
         for message in worker.messages():
@@ -140,74 +201,79 @@ def _work(run: _Run, pending: list[Input], model: Path) -> list[Input]:
             match message:
                 case Started(stage, file):
                     worker.memory.phase(stage)
-                    current = file
+                    current = stage, None if file is None else pending[file]
                     display.step(f"{stage}: loading" if file is None else f"{stage}: {pending[file].name}")
                 case Progress(done_s, total_s):
                     display.advance(done_s, total_s, "s")
                 case Loaded(stage, what):
-                    display.say(f"{stage}: {what}")
+                    current = None
+                    if what:
+                        display.say(f"{stage}: {what}")
                 case Finished():
                     current = None
-                case Result(file, transcript):
-                    _write(run, left.pop(file), transcript)
-                case Failed(reason, file, bug):
+                case Released():
+                    worker.memory.phase("")
+                case Reused(stages, file):
+                    display.say(f"{pending[file].name}: done before: {', '.join(stages)}")
+                case Noted(text, file, bug):
                     if bug:
-                        reason = f"{reason} (the traceback is in {log.keep()})"
+                        text = _with_remedy(text, worker)
+                        run.failed |= {item.path for item in (pending if file is None else [pending[file]])}
+                    display.say(text if file is None else f"{pending[file].path}: {text}", "red" if bug else "yellow")
+                case Result(file, transcript, final):
+                    current = None
+                    if not final:
+                        run.delivery.first(pending[file], transcript)
+                    elif run.delivery.final(item := left.pop(file), transcript):
+                        run.written += 1
+                    else:
+                        run.failed.add(item.path)
+                case Failed(reason, file, bug):
+                    current = None
+                    if bug:
+                        reason = _with_remedy(reason, worker)
                     if file is None:
                         raise WorkError(reason) if bug else UsageError(reason)
-                    run.failed += 1
                     item = left.pop(file)
+                    run.failed.add(item.path)
                     display.say(f"{item.path}: {reason}" if bug else reason, "red")
-        run.summary.peaks(worker.memory.peaks)
+        run.summary.memory(worker.memory)
         death = worker.death()
         if death is None and not left:
             return []
-        death = death or "the worker ended and left files undone"
-        death = f"{death}; its log is {log.keep()}"
-    if current is None:
-        raise WorkError(death)
-    run.failed += 1
-    display.say(f"{left.pop(current).path}: {death}", "red")
+        death = death or Death("the worker ended", None, "it left files undone", None, memory=False)
+        _bury(run, death, current, f"its log is {log.keep()}", left)
     return list(left.values())
 
 
-def _write(run: _Run, item: Input, transcript: Transcript) -> None:
-    request, display = run.request, run.display
-    display.end()
-    for note in transcript.notes:
-        display.say(f"{item.path}: {note}", "yellow")
-    outputs = item.outputs(request.output_folder, request.formats)
-    for form, path in outputs.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, WRITERS[form](transcript))
-        except OSError as error:
-            run.failed += 1
-            display.say(f"{path}: can't be written ({error.strerror})", "red")
-            _print(transcript, display)  # nowhere else to keep it
-            return
-    run.written += 1
-    display.say("wrote " + " ".join(str(path) for path in outputs.values()))
-    if len(request.inputs) == 1:
-        _print(transcript, display)
+def _with_remedy(reason: str, worker: Worker) -> str:
+    """An error nobody foresaw, with what may help, if that is known, and where its traceback is."""
+    remedy = worker.remedy(reason)
+    return f"{reason}{f'; remedy: {remedy}' if remedy else ''} (the traceback is in {worker.log.keep()})"
 
 
-def _print(transcript: Transcript, display: Display) -> None:
-    """The transcript itself goes to stdout: read it, or pipe it on. What becomes of that costs no file."""
-    if not isinstance(sys.stdout, io.TextIOWrapper):
-        return  # closed by whoever started us
-    sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        for segment in transcript.segments:
-            print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.text}")
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left in the buffer would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            display.say(f"stdout can't be written ({error.strerror})", "red")
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(seconds, 60)
-    return f"{int(minutes):02}:{seconds:05.2f}"
+def _bury(
+    run: _Run, death: Death, current: tuple[str, Input | None] | None, where: str, left: dict[int, Input]
+) -> None:
+    """Say why a worker died, and decide what the next one tries. Raises WorkError where it can't help."""
+    stage, item = current or ("between two stages", None)
+    place = f"{item.path}: {stage}" if item else f"{stage}, loading its model" if current else stage
+    attempt = (stage, item.path if item else None)
+    run.deaths[attempt] += 1
+    if run.deaths[attempt] < ATTEMPTS:
+        again = "trying once more in a fresh one; what was finished is kept"
+        if death.memory and stage == "asr" and run.job.batch_size > 1:
+            run.job = dataclasses.replace(run.job, batch_size=run.job.batch_size // 2)
+            again += f"; batch size {run.job.batch_size * 2} -> {run.job.batch_size}"
+        run.display.say(f"{place}: {death.line}; {again}", "yellow")
+        return
+    run.display.say(f"{place}: {death.line}; {where}", "red")
+    if stage in LACKING:
+        run.given_up.setdefault(item.path if item else None, {})[stage] = death.line
+        run.failed |= {item.path} if item else {other.path for other in left.values()}
+        return
+    if item is None:
+        raise WorkError(f"{place}: {death.line}; {where}")
+    run.failed.add(item.path)
+    for index in [index for index, other in left.items() if other is item]:
+        del left[index]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import fcntl
 import os
+import pickle
 import select
 import signal
 import sys
@@ -16,7 +17,7 @@ import traceback
 
 from app import messages
 from app.errors import UsageError, WorkError, in_a_line
-from app.messages import Failed, Message
+from app.messages import Failed, Job, Message
 
 
 def die_with(lifeline: int) -> None:
@@ -39,8 +40,11 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable()
-    job = messages.decode_job(sys.stdin.readline())
+    job: Job = pickle.load(sys.stdin.buffer)
     from app import pipeline
+    from app.artefacts import Artefacts
+    from app.events import EventLog
+    from app.store import state_folder
 
     with os.fdopen(channel, "w", encoding="utf-8") as out:
 
@@ -49,7 +53,9 @@ def main() -> int:
             out.flush()
 
         try:
-            pipeline.run(job, tell)
+            artefacts = Artefacts(state_folder("artefacts"))
+            artefacts.prune()
+            pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent))
         except UsageError as error:
             tell(Failed(str(error), None))
         except Exception as error:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Report = Callable[[float, float], None]
 """Called with seconds of audio done, and seconds in all."""
 
+LACKING = {"align": "the word times are the recogniser's own, not aligned", "diarize": "no speakers"}
+"""The stages a transcript can do without, and what it says then."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -93,7 +96,7 @@ class Stage(Protocol):
         """
 
     def pack(self, work: Work) -> Any:
-        """This stage's part of the work, JSON-able."""
+        """The part of the work that this stage filled in, JSON-able."""
 
     def unpack(self, work: Work, data: Any) -> Work:
         """The inverse: the work with that part filled in."""

@@ -12,12 +12,18 @@ RunApp = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A person's environment with folders of its own, and nothing of the developer's profile."""
-    home = tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def environment(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A person's environment with folders of its own, and nothing of the developer's profile. What one test has
+    finished is no help to the next.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RUN_APP_", "HF_", "XDG_"))}
     return kept | {
-        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "OMP_NUM_THREADS": "2",

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from app import messages
-from app.messages import Failed, Finished, Job, Loaded, Message, Progress, Result, Started
+from app.messages import Failed, Finished, Loaded, Message, Noted, Progress, Released, Result, Reused, Started
 from app.stages import Span
 from app.stages.asr import merge_spans, missed_tail
 from app.transcript import LONGEST_SEGMENT_S, Segment, Transcript, Word, split_at_sentences
@@ -125,6 +125,7 @@ def test_json_is_what_readers_of_whisperx_expect() -> None:
     assert written["language"] == "es"
     assert written["segments"][0]["words"][1] == {"start": 0.5, "end": 1.2344, "word": "tal?", "score": 0.9}
     assert written["segments"][1] == {"start": 3661.0006, "end": 3662.9996, "text": "Adiós.", "words": []}
+    assert "speaker" not in text
     assert written["notes"] == ["2 damaged packets passed over"]
 
 
@@ -135,7 +136,10 @@ def test_json_is_what_readers_of_whisperx_expect() -> None:
         Started("vad", None),
         Progress(3.0, 9.0),
         Finished("asr", 2, 1.0, 30.0),
-        Result(1, TALK),
+        Result(1, TALK, final=True),
+        Reused(("decode", "vad"), 3),
+        Noted("asr: batch size 8 -> 4", None, bug=False),
+        Released("asr"),
         Failed("a.wav: empty\nor not", 0),
     ],
 )
@@ -145,9 +149,3 @@ def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     assert line.endswith("\n")
     assert line.count("\n") == 1
     assert messages.decode(line) == message
-
-
-def test_a_job_arrives_as_it_was_sent() -> None:
-    job = Job(("/a b.wav", "/ñ\udcff.wav"), "/m", "whisperx", "silero", "cpu", "int8", 4, 2, None, True)
-
-    assert messages.decode_job(messages.encode(job)) == job

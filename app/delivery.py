@@ -1,0 +1,87 @@
+"""Transcripts on their way out: into files, and to stdout."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.display import Display
+from app.inputs import Input
+from app.outputs import Outcome, Outputs
+from app.transcript import Transcript
+from app.writers import WRITERS
+
+
+@dataclass
+class Delivery:
+    """Where the transcripts of one command go."""
+
+    folder: Path
+    formats: tuple[str, ...]
+    outputs: Outputs
+    display: Display
+    to_stdout: bool
+
+    def first(self, item: Input, transcript: Transcript) -> None:
+        """The plain transcript, as soon as there is one, where nothing is there yet that it could spoil."""
+        paths = item.outputs(self.folder, self.formats)
+        absent = {form: path for form, path in paths.items() if not path.exists()}
+        for form, path in absent.items():
+            try:
+                self.outputs.write(path, WRITERS[form](transcript))
+            except OSError:
+                return  # said when the whole is written
+        if absent:
+            self.display.say(f"wrote {_joined(absent.values())} (more to come)")
+
+    def final(self, item: Input, transcript: Transcript) -> bool:
+        """The whole transcript; False, and said, where it can't be written."""
+        self.display.end()
+        for note in transcript.notes:
+            self.display.say(f"{item.path}: {note}", "yellow")
+        outcomes: dict[Outcome, list[Path]] = {}
+        for form, path in item.outputs(self.folder, self.formats).items():
+            try:
+                written = self.outputs.write(path, WRITERS[form](transcript))
+            except OSError as error:
+                self.display.say(f"{path}: can't be written ({error.strerror})", "red")
+                _print(transcript, self.display)  # nowhere else to keep it
+                return False
+            outcomes.setdefault(written.outcome, []).append(path)
+            if written.backup:
+                self.display.say(f"{path}: not, or no longer, as run-app wrote it; kept as {written.backup}", "yellow")
+        for outcome, paths in outcomes.items():
+            style = "yellow" if outcome is Outcome.EDIT_KEPT else None
+            self.display.say(outcome.value.format(_joined(paths)), style)
+        if self.to_stdout:
+            _print(transcript, self.display)
+        return True
+
+
+def _joined(paths: Iterable[Path]) -> str:
+    return " ".join(str(path) for path in paths)
+
+
+def _print(transcript: Transcript, display: Display) -> None:
+    """The transcript itself goes to stdout: read it, or pipe it on. What becomes of that costs no file."""
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return  # closed by whoever started us
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        for segment in transcript.segments:
+            print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.text}")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            display.say(f"stdout can't be written ({error.strerror})", "red")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    return f"{int(minutes):02}:{seconds:05.2f}"
