@@ -108,7 +108,7 @@ def test_a_wrong_line_is_named_with_its_mend(run_app: Run, profile: Profile, tex
         ("roundup_power2_divisions:[256:1,512:x]", "a power of 2"),
         ("roundup_power2_divisions:[256:1,>:4", "roundup_power2_divisions:[256:1,>:4; it is a power of 2"),
         ("garbage_collection_threshold:1", "a fraction between 0 and 1"),
-        ("garbage_collection_threshold:0.8x", "a fraction between 0 and 1"),
+        ("garbage_collection_threshold:0.8_1", "a fraction between 0 and 1"),
         ("per_process_memory_fraction:1.01", "a fraction from 0 to 1"),
         ("large_segment_size_mb:10", "it is an integer of at least 11"),
         ("graph_capture_record_stream_reuse:1", "it is one of True, False"),
