@@ -36,6 +36,11 @@ class Segment:
     words: tuple[Word, ...] = ()
     speaker: str | None = None
 
+    @property
+    def said(self) -> str:
+        """`Ann: Hello.`, or the text alone where nobody is known to say it."""
+        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+
 
 @dataclass(frozen=True)
 class Recognition:
@@ -45,6 +50,8 @@ class Recognition:
     """`faster-whisper` or `whisperx`."""
     model: str
     """Its name, or its folder."""
+    task: str
+    """`transcribe`, or `translate`: then the text is English whatever was spoken."""
     device: str
     """`cpu` or `cuda`."""
     compute_type: str

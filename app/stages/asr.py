@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from app.audio import SAMPLE_RATE
-from app.errors import UsageError
 from app.models.identity import identity
 from app.stages import Report, Span, Work
+from app.stages.asr_heard import Heard, keep, resume
+from app.stages.asr_options import AsrOptions as AsrOptions  # for who makes the stage
+from app.stages.asr_options import choose_device
 from app.stages.ladder import Rung, in_words, ladder, trouble
+from app.stages.loops import LOOPS_ABOVE, compression_ratio, cut_repeats
 from app.stages.vad import LONGEST_SPAN_S
 from app.transcript import Recognition, Segment, Transcript, Word, from_dict, split_at_sentences
 
 VERSION = 2
 """Goes up when the same speech and the same options would give another text, or other times."""
-BEAM_SIZE = 5
 LANGUAGE_THRESHOLD = 0.5
 """Below this probability another window of speech is asked for its language."""
 LANGUAGE_WINDOWS = 4
@@ -27,41 +27,8 @@ LEAST_HEARD_S = 1.0
 """A second look at a chunk moves on by at least this much, so that it ends."""
 MISSED_S = 1.5
 """Less speech than this after the last word is its own tail, and the padding of VAD."""
-
-
-@dataclass(frozen=True)
-class AsrOptions:
-    model: str
-    """Folder of a Whisper model in CTranslate2's layout."""
-    device: str
-    """`auto`, `cpu` or `cuda`."""
-    compute_type: str
-    """`auto` or one of CTranslate2's."""
-    batch_size: int
-    threads: int
-    language: str | None
-    """ISO 639-1 code; None: detect."""
-    task: str = "transcribe"
-    """`transcribe`, or `translate` to English."""
-    beam_size: int = BEAM_SIZE
-    prompt: str | None = None
-    """Text the recogniser is told came before each chunk: names, spelling, style."""
-    hotwords: str | None = None
-    """Words it is to expect."""
-    name: str = ""
-    """What the user called the model; empty: its folder."""
-
-
-@dataclass
-class _Heard:
-    """What is known of one input while its chunks are decoded; all of it goes through a checkpoint."""
-
-    language: str
-    probability: float
-    pending: list[Span]
-    segments: list[Segment] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    batches: int = 0
+AGAIN: tuple[Mapping[str, float], ...] = ({}, {"repetition_penalty": 1.2})
+"""Ways to decode a chunk again whose text repeats itself, until one text does not."""
 
 
 class Asr:
@@ -117,25 +84,62 @@ class Asr:
         chunks = merge_spans(work.speech)
         if not chunks:
             return self._with_transcript(work, None)
-        heard = _resume(work) or self._begin(work, chunks)
+        heard = resume(work) or self._begin(work, chunks)
         while heard.pending:
             # Memory grows with what is decoded at once, and what is decoded can be kept: so a batch at a time.
             size = self.rung().batch_size
             batch, heard.pending = heard.pending[:size], heard.pending[size:]
             segments, tails = [], []
             for chunk, said in zip(batch, self.decode(work, batch, heard.language), strict=True):
-                segments += said
-                tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
+                kept = said
+                if compression_ratio(_text(said)) > LOOPS_ABOVE:
+                    kept = self._without_loop(work, chunk, said, heard)
+                segments += kept
+                if kept == said:
+                    tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
             heard.pending = [tail for tail in tails if tail] + heard.pending
             heard.segments += segments
             heard.batches += 1
-            _keep(work, heard, segments)
+            keep(work, heard, segments)
             report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
         return self._with_transcript(work, heard)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         """The text of each of these chunks, in their order; a word of it begins with the space before it."""
         raise NotImplementedError
+
+    def _without_loop(self, work: Work, chunk: Span, said: list[Segment], heard: Heard) -> list[Segment]:
+        """A better text for a chunk whose text repeats itself, and the place noted.
+
+        The chunk is decoded again by itself, in other ways than the batch was. Whisper's authors would sample at
+        rising temperatures. CTranslate2 draws from generators that live in its threads, so the same file would not
+        give the same text twice; and of speech that honestly repeats itself, sampling left nothing (docs/quality.md).
+        """
+        for way in AGAIN:
+            again = self._decode_alone(work, chunk, heard.language, way)
+            if again and compression_ratio(_text(again)) <= LOOPS_ABOVE:
+                heard.again.append(chunk.start)
+                return again
+        cut = [dataclasses.replace(segment, words=tuple(cut_repeats(segment.words))) for segment in said]
+        if cut != said:
+            heard.cut.append(chunk.start)
+        return cut
+
+    def _decode_alone(self, work: Work, chunk: Span, language: str, way: Mapping[str, float]) -> list[Segment]:
+        segments, _ = self._pipeline.model.transcribe(
+            samples(work, chunk),
+            language=language,
+            task=self._options.task,
+            beam_size=self._options.beam_size,
+            initial_prompt=self._options.prompt or None,
+            hotwords=self._options.hotwords or None,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            word_timestamps=True,
+            **way,
+        )
+        return [to_segment(segment, chunk.start) for segment in segments]
 
     def release(self) -> None:
         self._pipeline = None
@@ -147,15 +151,15 @@ class Asr:
     def unpack(self, work: Work, data: Any) -> Work:
         return dataclasses.replace(work, transcript=from_dict(data))
 
-    def _begin(self, work: Work, chunks: list[Span]) -> _Heard:
+    def _begin(self, work: Work, chunks: list[Span]) -> Heard:
         language, probability = choose_language(self._pipeline.model, work, chunks, self._options.language)
-        return _Heard(language, probability, chunks)
+        return Heard(language, probability, chunks)
 
-    def _with_transcript(self, work: Work, heard: _Heard | None) -> Work:
+    def _with_transcript(self, work: Work, heard: Heard | None) -> Work:
         """The work with its transcript; nothing heard makes a valid, empty one."""
         segments = sorted(heard.segments, key=lambda segment: segment.start) if heard else []
         pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
-        notes = [*work.notes, *(heard.notes if heard else ())]
+        notes = [*work.notes, *(heard.notes() if heard else ())]
         if not pieces:
             notes.append("no speech was found")
         transcript = Transcript(
@@ -171,36 +175,21 @@ class Asr:
         rung, options = self.rung(), self._options
         model = options.name or options.model
         return Recognition(
-            self.engine, model, rung.device, rung.compute_type, rung.batch_size, batches, options.threads
+            self.engine, model, options.task, rung.device, rung.compute_type, rung.batch_size, batches, options.threads
         )
 
 
-def _keep(work: Work, heard: _Heard, segments: list[Segment]) -> None:
-    """One line of the checkpoint: the segments are this batch's, the rest is all of it."""
-    if work.checkpoint:
-        line = {
-            "language": heard.language,
-            "probability": heard.probability,
-            "pending": [[chunk.start, chunk.end] for chunk in heard.pending],
-            "notes": heard.notes,
-            "segments": [dataclasses.asdict(segment) for segment in segments],
-        }
-        work.checkpoint.add(line)
+def to_segment(segment: Any, offset: float = 0.0) -> Segment:
+    """faster-whisper's segment with word times as ours, so many seconds later; words keep the space before them."""
+    words = (
+        Word(float(w.start + offset), float(w.end + offset), w.word, round(float(w.probability), 3))
+        for w in segment.words
+    )
+    return Segment(float(segment.start + offset), float(segment.end + offset), segment.text, tuple(words))
 
 
-def _resume(work: Work) -> _Heard | None:
-    """What an interrupted run had heard; None where there was none."""
-    lines = work.checkpoint.lines() if work.checkpoint else []
-    if not lines:
-        return None
-    last = lines[-1]
-    segments = [
-        Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
-        for line in lines
-        for segment in line["segments"]
-    ]
-    pending = [Span(start, end) for start, end in last["pending"]]
-    return _Heard(last["language"], last["probability"], pending, segments, list(last["notes"]), len(lines))
+def _text(segments: Iterable[Segment]) -> str:
+    return "".join(segment.text for segment in segments)
 
 
 def _last_word_end(chunk: Span, segments: Iterable[Segment]) -> float:
@@ -239,60 +228,6 @@ def missed_tail(chunk: Span, speech: Iterable[Span], heard_until: float) -> Span
     if heard_until < chunk.start + LEAST_HEARD_S or missed_s < MISSED_S:
         return None
     return Span(rest[0].start, chunk.end)
-
-
-def choose_device(options: AsrOptions) -> tuple[str, str]:
-    """Device and compute type, `auto` resolved by what CTranslate2 finds. Raises UsageError if there is no such."""
-    import ctranslate2
-
-    cards = ctranslate2.get_cuda_device_count()
-    device = options.device if options.device != "auto" else "cuda" if cards else "cpu"
-    if device == "cuda" and not cards:
-        raise UsageError(
-            "device cuda is asked for, but CTranslate2 sees no CUDA card; "
-            "use --profile cpu, or --device cpu with a model that fits"
-        )
-    if device == "cuda":
-        try:
-            ctypes.CDLL("libcublas.so.12")  # CTranslate2 opens it at the first matrix, an hour too late
-        except OSError:
-            raise UsageError(
-                "a card needs libcublas.so.12, which the loader does not find: pip install 'run-app[asr-cuda]', "
-                "and start under a profile that puts it on LD_LIBRARY_PATH, as gpu does"
-            ) from None
-    possible = ctranslate2.get_supported_compute_types(device)
-    compute_type = options.compute_type
-    if compute_type == "auto":
-        compute_type = "float16" if device == "cuda" and "float16" in possible else "int8"
-    if compute_type not in possible:
-        raise UsageError(
-            f"compute type {compute_type} is not possible on this {device}; it can do {', '.join(sorted(possible))}"
-        )
-    return device, compute_type
-
-
-def describe(engine: str, rung: Rung, threads: int) -> str:
-    cores = f", {threads} thread{'s' * (threads > 1)}" if rung.device == "cpu" else ""
-    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}"
-
-
-def check_options(model: Any, options: AsrOptions) -> None:
-    """Raises UsageError where this model can't do what the options ask. `model` is a faster_whisper.WhisperModel."""
-    name, language = options.name or options.model, options.language
-    if not model.model.is_multilingual and (options.task == "translate" or language not in (None, "en")):
-        asked = "translate" if options.task == "translate" else f"hear the language {language!r}"
-        raise UsageError(f"{name} knows English alone and can't {asked}; take a multilingual model, e.g. base")
-    if language and model.model.is_multilingual and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
-        raise UsageError(f"{name} does not know the language {language!r}")
-    # More than half the decoder's window, and Whisper drops the beginning without a word.
-    most = model.max_length // 2 - 1
-    tokens = sum(
-        len(model.hf_tokenizer.encode(f" {text.strip()}", add_special_tokens=False).ids)
-        for text in (options.prompt, options.hotwords)
-        if text
-    )
-    if tokens > most:
-        raise UsageError(f"prompt and hotwords are {tokens} tokens long; {name} takes {most}, about {most // 2} words")
 
 
 def choose_language(model: Any, work: Work, chunks: list[Span], wanted: str | None) -> tuple[str, float]:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from app.audio import SAMPLE_RATE
 from app.stages import Span, Work
-from app.stages.asr import Asr, check_options, describe
-from app.transcript import Segment, Word
+from app.stages.asr import Asr, to_segment
+from app.stages.asr_options import check_options, describe
+from app.transcript import Segment
 
 
 class FasterWhisper(Asr):
@@ -44,7 +45,5 @@ class FasterWhisper(Asr):
         # A segment tells its chunk by `seek`: the first sample, in hundredths of a second.
         place = {int(int(chunk.start * SAMPLE_RATE) / SAMPLE_RATE * 100): n for n, chunk in enumerate(batch)}
         for segment in segments:
-            words = (Word(float(w.start), float(w.end), w.word, round(float(w.probability), 3)) for w in segment.words)
-            piece = Segment(float(segment.start), float(segment.end), segment.text, tuple(words))
-            said[place[segment.seek]].append(piece)
+            said[place[segment.seek]].append(to_segment(segment))
         return said

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.stages import Span, Work
-from app.stages.asr import Asr, check_options, describe
+from app.stages.asr import Asr
+from app.stages.asr_options import check_options, describe
 from app.transcript import Segment, Word
 
 
