@@ -136,8 +136,9 @@ def explain_error(reason: str, around: Surroundings, *, versions: Mapping[str, s
 
 # What libraries print when the system refuses them memory.
 _REFUSED = re.compile(
-    r"std::bad_alloc|failed to map segment from shared object|Memory allocation still failed|mkl_malloc: failed to allocate memory"
-    r"|\w*MemoryError|Thread creation failed|pthread_create failed|batch_size.{0,9} is probably too large"
+    r"std::bad_alloc|failed to map segment from shared object|Memory allocation still failed|\w*MemoryError"
+    r"|mkl_malloc: failed to allocate memory|Thread creation failed|pthread_create failed"
+    r"|batch_size.{0,9} is probably too large"
     r"|[Cc]an(?:no|')t allocate memory|(?:Failed|Unable) to allocate"
 )
 _CODEC = re.compile(r"/torchcodec/|libtorchcodec")
