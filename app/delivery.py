@@ -73,7 +73,7 @@ def _print(transcript: Transcript, display: Display) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
         for segment in transcript.segments:
-            print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.text}")
+            print(f"[{_clock(segment.start)} - {_clock(segment.end)}] {segment.said}")
         sys.stdout.flush()
     except OSError as error:
         # What is left in the buffer would fail once more when the interpreter ends.

@@ -14,6 +14,7 @@ class InputError(Exception):
 
 
 def in_a_line(error: BaseException) -> str:
-    """What an error nobody foresaw says of itself: `RuntimeError: its first line`."""
+    """What an error nobody foresaw says of itself, `RuntimeError: its first line`, and of what it came from."""
     first = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    line = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return f"{line} (from {in_a_line(error.__cause__)})" if error.__cause__ else line

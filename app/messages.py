@@ -51,7 +51,7 @@ class Job:
     """None: the words keep the recogniser's own times."""
     diarizer: Diarizer | None = None
     """None: nobody asked who speaks."""
-    speakers: Speakers = Speakers()
+    speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     """For the speakers, in the order they first speak."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class Request:
     align_model: str | None = None
     diarizer: str | None = None
     """None: speakers are not asked for."""
-    speakers: Speakers = Speakers()  # noqa: RUF009 - frozen
+    speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
 
 

@@ -4,7 +4,7 @@ from app.transcript import Transcript
 def to_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, `00:00:06,690 --> 00:00:07,120`, a blank line after each."""
     return "".join(
-        f"{number}\n{_clock(segment.start)} --> {_clock(segment.end)}\n{segment.text}\n\n"
+        f"{number}\n{_clock(segment.start)} --> {_clock(segment.end)}\n{segment.said}\n\n"
         for number, segment in enumerate(transcript.segments, 1)
     )
 

@@ -12,9 +12,10 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -58,7 +59,7 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Callable[..., dict[str, str]]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
     """What comes of it when nothing happens; made once."""
     made: dict[str, str] = {}
 
@@ -73,7 +74,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterato
             assert "Bob" in made["a.json"]
         return made
 
-    yield make
+    return make
 
 
 def events(environment: dict[str, str]) -> list[dict[str, str]]:
@@ -286,8 +287,6 @@ def test_an_interrupted_recognition_goes_on_inside_the_file(
 ) -> None:
     """An hour of ASR is not lost either: it is kept batch by batch."""
     talk = decode(sample()).waveform[6 * 16_000 :]
-    import numpy as np
-
     write_wav(tmp_path / "long.wav", np.tile(talk, 8))
     line = [*command, "transcribe", "long.wav", "--model", "tiny.en", "-o", "out", "--batch-size", "1"]
     started = Started(line, environment, tmp_path, "asr: long.wav")
