@@ -78,7 +78,7 @@ def _behind_pyenv(shim: str, script: str, inherited: dict[str, str]) -> str:
         for path in () if chosen else _version_files(inherited.get("PYENV_DIR") or os.getcwd(), root):
             if os.path.isfile(path):
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    chosen = [words[0] for line in file if (words := line.split()) and words[0][0] != "#"]
+                    chosen = [words[0] for line in file if (words := line.split())]
                 break
         installed = os.listdir(f"{root}/versions")
     except OSError as error:

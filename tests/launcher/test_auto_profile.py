@@ -161,6 +161,7 @@ def test_of_different_cards_the_largest_comes_first(auto: Auto) -> None:
         ("1", "blackwell96"),
         ("0,1", "gpu"),
         ("1,0", "blackwell96"),
+        (" 1", "blackwell96"),
         ("GPU-11aa", "blackwell96"),
         ("", "cpu"),
         ("-1", "cpu"),
@@ -171,7 +172,7 @@ def test_of_different_cards_the_largest_comes_first(auto: Auto) -> None:
 def test_cuda_visible_devices_is_respected(auto: Auto, devices: str, profile: str) -> None:
     shown, said = auto(GEFORCE_24, BLACKWELL_96, devices=devices)
     assert shown.split()[0] == profile
-    assert shown.split()[2:] == ([devices] if devices else [])
+    assert shown.split()[2:] == devices.split()
     assert f"by CUDA_VISIBLE_DEVICES={devices}" in said
 
 
@@ -195,7 +196,8 @@ def test_cuda_visible_devices_counts_whoever_sets_it(
     assert said.endswith("(by CUDA_VISIBLE_DEVICES=1)")
 
 
-def test_cuda_visible_devices_that_is_kept_or_unset_counts_as_that(auto: Auto) -> None:
+def test_cuda_visible_devices_that_is_kept_or_unset_counts_as_that(auto: Auto, profile: Callable[..., Path]) -> None:
+    profile("CUDA_VISIBLE_DEVICES=0", "card")
     cards, name = (GEFORCE_24, BLACKWELL_96), "CUDA_VISIBLE_DEVICES"
     # The program will see the first card first, and nothing may say otherwise.
     shown, said = auto(*cards, devices="1", words=("--unset", name))
@@ -204,6 +206,7 @@ def test_cuda_visible_devices_that_is_kept_or_unset_counts_as_that(auto: Auto) -
     assert auto(*cards, words=("--unset", name))[0] == "gpu float16 unset"
     assert auto(*cards, devices="1", words=("--keep", name))[0] == "blackwell96 float16 1"
     assert auto(*cards, words=("--keep", name))[0] == "blackwell96 float16 1,0"
+    assert auto(*cards, devices="1", words=("-p", "card,auto", "--keep", name))[0] == "card,blackwell96 float16 1"
 
 
 def test_a_profile_named_after_auto_wins(auto: Auto) -> None:

@@ -122,6 +122,16 @@ def test_debians_own_python_keeps_its_packages_elsewhere(shown: Shown, tmp_path:
     assert shown(python, env={"PYTHONNOUSERSITE": "1"}) == f"{usr}/lib/python3/dist-packages"
 
 
+def test_of_a_venv_it_is_the_venvs_and_the_systems_only_where_it_says_so(shown: Shown, tmp_path: Path) -> None:
+    base = fake(tmp_path / "opt", "lib/python3.9/site-packages/nvidia")
+    fake(tmp_path / "venv", "lib/python3.9/site-packages").unlink()
+    python, config = tmp_path / "venv/bin/python", tmp_path / "venv/pyvenv.cfg"
+    python.symlink_to(base)
+    for system, prefix in (("false", "venv"), ("true", "opt")):
+        config.write_text(f"home = {base.parent}\ninclude-system-site-packages = {system}\nversion = 3.9.2\n")
+        assert shown(python) == f"{tmp_path}/{prefix}/lib/python3.9/site-packages"
+
+
 def test_what_another_python_lacks_is_dropped_and_never_taken_from_ours(
     run_app: Run, profile: Profile, tmp_path: Path
 ) -> None:
@@ -168,12 +178,17 @@ def test_pyenvs_system_is_the_next_on_the_path(shown: Shown, pyenv: Path, venv: 
     assert shown("python", env=env) == f"'{site(venv)}'"
 
 
-@pytest.mark.parametrize("wrapper", [SHIM.format(root="/no/pyenv"), '#!/bin/sh\nexec asdf exec python "$@"\n'])
+@pytest.mark.parametrize("wrapper", [SHIM.format(root="/no/pyenv"), '#!/bin/sh\nexec asdf exec python "$@"\n', ""])
 def test_a_python_that_cannot_be_seen_gets_none_and_says_so(
     run_app: Run, profile: Profile, tmp_path: Path, wrapper: str
 ) -> None:
     path = profile("LD_LIBRARY_PATH=${SITE_PACKAGES}/nvidia/cublas/lib")
-    script(tmp_path / "bin/python", wrapper)
+    python = script(tmp_path / "bin/python", wrapper)
+    if not wrapper:
+        # As mise does it: one program under the names of all.
+        script(tmp_path / "bin/mise", "\x7fELF")
+        python.unlink()
+        python.symlink_to("mise")
     done = run_app("-p", "mine", "--print=sh", "--", "python", env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
     assert "LD_LIBRARY_PATH" not in done.stdout
     first, second = done.stderr.splitlines()
