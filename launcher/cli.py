@@ -136,12 +136,15 @@ def start(request: Request) -> int:
     names, settings, own = layers(request, inherited, notes)
     # A start leaves both of its names; RUN_APP_PROFILE alone is a choice that somebody exported.
     outer = inherited.get("RUN_APP_PROFILE", "") if "RUN_APP_SETTINGS" in inherited else ""
+    nested = outer == ",".join(names)
+    if nested and request.form == "table":
+        notes.append(f"inside profile {outer}: what the outer start set stands, and your own words are laid over it")
     plan = environment.merge(
         settings,
         inherited,
         own=own,
         outer=inherited["RUN_APP_SETTINGS"].split(",") if outer else (),
-        nested=outer == ",".join(names),
+        nested=nested,
         keep=request.keep,
         unset=request.unset,
         check=lambda setting, value: checks.check(setting, value, target, notes),
@@ -176,8 +179,7 @@ def layers(
     # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
     asked = request.profiles or (inherited.get("RUN_APP_PROFILE") or "auto").split(",")
     files = {name: read(name) for name in ("base", *asked) if name != "auto"}
-    local = os.path.join(profiles.config_folder(inherited), "local.env")
-    above = profiles.read(local, notes) if local.startswith("/") and os.path.lexists(local) else []
+    above = profiles.local(inherited, notes)
     own = [each for path in request.env_files for each in profiles.read(os.path.abspath(path), notes)] + request.sets
     if "auto" in asked:
         from launcher import hardware

@@ -97,7 +97,11 @@ def merge(
 
 
 def foresee(
-    name: str, settings: "Sequence[Setting]", inherited: dict[str, str], keep: "Iterable[str]", unset: "Iterable[str]"
+    name: str,
+    settings: "Sequence[Setting]",
+    inherited: dict[str, str],
+    keep: "Iterable[str]" = (),
+    unset: "Iterable[str]" = (),
 ) -> str | None:
     """What `name` will be by these settings, before all of them are known; None where nothing sets it."""
     if name in unset:

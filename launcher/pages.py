@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 
-from launcher import LauncherError, cli, hardware, profiles
+from launcher import LauncherError, cli, environment, hardware, profiles
 from launcher.report import known_profiles, write
 
 # One screen of 80 columns and 24 lines, the shell's next prompt among them.
@@ -60,7 +60,8 @@ def page(words: list[str], inherited: dict[str, str]) -> int:
 
 def _profiles(inherited: dict[str, str]) -> str:
     known = known_profiles(profiles.folders(inherited))
-    picked, _, reason = hardware.choose(inherited.get("CUDA_VISIBLE_DEVICES"))
+    devices = environment.foresee("CUDA_VISIBLE_DEVICES", profiles.local(inherited, []), inherited)
+    picked, _, reason = hardware.choose(devices)
     lines = [f"{name:{max(map(len, known))}}  {path}" for name, path in known.items()]
     return "\n".join([*lines, "", f"auto picks {','.join(picked)}: {reason}", ""])
 

@@ -71,7 +71,14 @@ def find(name: str, inherited: dict[str, str]) -> str:
             return path
     from launcher.report import unknown_profile
 
-    raise LauncherError(unknown_profile(name, places))
+    said = "; RUN_APP_PROFILE names it" if name in inherited.get("RUN_APP_PROFILE", "").split(",") else ""
+    raise LauncherError(unknown_profile(name, places) + said)
+
+
+def local(inherited: dict[str, str], notes: list[str]) -> list[Setting]:
+    """What local.env of the user's own folder says; nothing where there is none."""
+    path = os.path.join(config_folder(inherited), "local.env")
+    return read(path, notes) if path.startswith("/") and os.path.lexists(path) else []
 
 
 def read(path: str, notes: list[str]) -> list[Setting]:

@@ -61,6 +61,7 @@ def auto(run_app: Run, tmp_path: Path) -> Auto:
         release: str = LINUX,
         devices: str | None = None,
         words: tuple[str, ...] = (),
+        program: tuple[str, ...] = SHOW,
     ) -> tuple[str, str]:
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "modules").mkdir(exist_ok=True)
@@ -74,7 +75,7 @@ def auto(run_app: Run, tmp_path: Path) -> Auto:
         env = {"PYTHONPATH": str(tmp_path / "modules"), "PYTHONDONTWRITEBYTECODE": "1"}
         env["PATH"] = f"{tmp_path}/bin:/usr/bin:/bin"
         env |= {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
-        done = run_app(env=env, args=[PYTHON, "-P", "-c", DRIVER, release, *words, *SHOW])
+        done = run_app(env=env, args=[PYTHON, "-P", "-c", DRIVER, release, *words, *program])
         assert done.returncode == 0, done.stderr
         said = [line for line in done.stderr.splitlines() if "auto picked" in line]
         return done.stdout.strip(), "\n".join(said).removeprefix("run-app: ")
@@ -191,6 +192,8 @@ def test_cuda_visible_devices_counts_whoever_sets_it(
     }[where]
     if where == "local.env":
         path.rename(tmp_path / "config/run-app/local.env")
+        page, _ = auto(GEFORCE_24, BLACKWELL_96, devices=inherited, words=("profiles",), program=())
+        assert "auto picks blackwell96: " in page
     shown, said = auto(GEFORCE_24, BLACKWELL_96, devices=inherited, words=words)
     assert shown.replace(",card", "").replace("card,", "") == "blackwell96 float16 1"
     assert said.endswith("(by CUDA_VISIBLE_DEVICES=1)")

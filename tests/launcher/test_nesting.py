@@ -125,6 +125,8 @@ def test_the_inner_plan_shows_what_the_outer_start_set(run_app: Run, mine: str) 
     settings = {setting["name"]: setting for setting in json.loads(done.stdout)["settings"]}
     assert settings["X"] == {"name": "X", "value": "set", "origin": "outer run-app", "replaced": []}
     assert settings["Y"]["replaced"] == [{"origin": "outer run-app", "value": "mine"}]
+    says = "run-app: inside profile mine: what the outer start set stands, and your own words are laid over it\n"
+    assert (done.stderr, run_app("-p", mine, *INNER, "--print").stderr) == ("", says)
 
 
 def test_another_profile_says_so_and_its_values_win(run_app: Run, mine: str, profile: Profile) -> None:
@@ -143,6 +145,8 @@ def test_a_profile_that_is_only_exported_is_a_choice_and_no_start(run_app: Run, 
     assert done.stderr == "run-app: replaces inherited X; --keep NAME lets the inherited one stand\n"
     done = run_app("-p", "cpu", *ENVIRON, env=env)
     assert (shown(done)["X"], done.stderr) == ("inherited", "")
+    done = run_app(*ENVIRON, env={"RUN_APP_PROFILE": "nosuch"})
+    assert done.stderr.endswith("; RUN_APP_PROFILE names it\n")
 
 
 def test_a_path_with_a_comma_is_refused(run_app: Run, tmp_path: Path) -> None:
