@@ -165,6 +165,7 @@ def test_profiles_are_looked_for_in_three_folders_and_never_where_one_stands(
 
 
 def test_without_a_home_nothing_is_looked_for_where_one_stands(run_app: Run, tmp_path: Path) -> None:
+    (tmp_path / "local.env").write_text("X=here")
     for home in ("relative", "~"):
         folder = tmp_path / home / ".config/run-app/env"
         folder.mkdir(parents=True)
