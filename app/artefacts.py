@@ -14,8 +14,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from app.store import write_atomically
 
@@ -103,7 +104,7 @@ class Artefacts:
         """For a stage under way; None where another process is at the very same, or the disk takes nothing."""
         path = self._folder / f"{key}.part"
         try:
-            file = path.open("a+b")
+            file = path.open("a+b", buffering=0)  # what a full disk does not take is no debt then
         except OSError:
             yield None
             return
@@ -140,12 +141,12 @@ class Artefacts:
 class FileCheckpoint:
     """One JSON line a piece. A line that a kill cut short counts as not there."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: FileIO) -> None:
         self._file = file
         file.seek(0)
-        self._lines = []
+        self._lines: list[Any] = []
         end = 0
-        for line in file:
+        for line in file.read().splitlines(keepends=True):
             try:
                 self._lines.append(json.loads(line))
             except ValueError:
@@ -160,7 +161,6 @@ class FileCheckpoint:
         """A full disk costs the checkpoint, not the work."""
         with suppress(OSError):
             self._file.write(json.dumps(data, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
 
 
 def _touch(path: Path) -> None:

@@ -139,8 +139,9 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add(
         "--align-model",
+        default="auto",
         metavar="MODEL",
-        help="wav2vec2 model for the word times: a folder or a hub name "
+        help="wav2vec2 model for the word times: a folder, a hub name or a torchaudio bundle "
         "(default: the language's usual one if it is on this machine; else the recogniser's own times)",
     )
     who = parser.add_argument_group("who speaks", "Any of these asks for speakers.")
@@ -220,6 +221,8 @@ def _transcribe(options: argparse.Namespace) -> int:
     diarize = diarize or bool(options.names or options.diarizer)
     if diarize:
         _need("telling speakers apart", "app", "torch", "pyannote.audio")
+    if options.align_model != "auto":
+        _need("alignment", "app", "torch", "whisperx")
     if options.asr == "whisperx" or options.vad == "pyannote":
         _need("this engine or VAD", "app", "torch", "whisperx", "silero_vad")
     from dataclasses import replace

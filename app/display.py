@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 from launcher.cli import printable
 
@@ -23,8 +23,9 @@ class Display:
     def __init__(self) -> None:
         from rich.console import Console
 
-        # The same stderr, but for what a log on a full disk or a reader that left would raise: that costs no work.
-        self.console: Console = Console(file=cast(IO[str], _Lossy()), highlight=False, soft_wrap=True, emoji=False)
+        self.console: Console = Console(
+            file=cast(IO[str], Lossy("stderr")), highlight=False, soft_wrap=True, emoji=False
+        )
         self._bar = _Bar(self.console) if self.console.is_interactive else None
         self._step = ""
         self._said_at = 0.0
@@ -66,23 +67,27 @@ class Display:
             self._bar.end()
 
 
-class _Lossy:
-    """stderr, as far as it takes anything."""
+class Lossy:
+    """A standard stream, as far as it takes anything: a full disk or a reader that left must cost no work."""
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        self._stream = getattr(sys, name)
 
     def write(self, text: str) -> int:
         try:
-            return sys.stderr.write(text)
+            self._stream.write(text)
         except (OSError, AttributeError):
-            return len(text)
+            pass
+        return len(text)
 
     def flush(self) -> None:
         try:
-            sys.stderr.flush()
+            self._stream.flush()
         except (OSError, AttributeError):
             pass
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(sys.stderr, name)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Bar:

@@ -33,6 +33,8 @@ class Outputs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._known: dict[Path, list[str]] = {}
+        """The same for what this process wrote: it holds where the folder's disk is full."""
 
     def write(self, path: Path, content: str) -> Written:
         """Bring the content there, whole or not at all, making folders as needed. Raises OSError."""
@@ -63,6 +65,8 @@ class Outputs:
 
     def _recall(self, path: Path) -> list[str]:
         """The hashes of what we wrote there, the latest first."""
+        if path in self._known:
+            return self._known[path]
         try:
             data = json.loads(self._memory(path).read_bytes())
         except (OSError, ValueError):
@@ -70,6 +74,7 @@ class Outputs:
         return [str(item) for item in data] if isinstance(data, list) else []
 
     def _remember(self, path: Path, hashes: list[str]) -> None:
+        self._known[path] = hashes
         with suppress(OSError):  # a full state folder: the worst that follows is a .bak too many
             write_atomically(self._memory(path), json.dumps(hashes))
 

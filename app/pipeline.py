@@ -67,6 +67,10 @@ def make_stages(job: Job) -> list[Stage]:
 
         asr = FasterWhisper(options)
     stages: list[Stage] = [Decode(), make_vad(job.vad, asr=job.asr, device=job.device, threads=job.threads), asr]
+    if job.aligner:
+        from app.stages.align import Align
+
+        stages.append(Align(job.aligner, job.device, job.threads))
     if job.diarizer:
         from app.stages.diarize import Diarize
 
@@ -283,7 +287,7 @@ class _Run:
                 self._disk_full = True
                 self._tell(
                     Noted(
-                        f"what is finished can't be kept for later ({error.filename}: {error.strerror}); "
+                        f"what is finished can't be kept for later ({error.strerror}); "
                         "this run goes on, but if it is interrupted it starts anew",
                         None,
                     )

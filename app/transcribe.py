@@ -18,6 +18,7 @@ from app.inputs import Input, check_output_folder
 from app.languages import CODES
 from app.messages import Failed, Finished, Job, Loaded, Noted, Progress, Released, Result, Reused, Started
 from app.models import DownloadProgress, WhisperModelFiles, find_model
+from app.models.aligners import find_aligner
 from app.models.speakers import find_diarizer
 from app.outputs import Outputs
 from app.settings import Settings
@@ -48,7 +49,7 @@ class Request:
     beam_size: int = 5
     prompt: str | None = None
     hotwords: str | None = None
-    align_model: str | None = None
+    align_model: str = "auto"
     diarizer: str | None = None
     """None: speakers are not asked for."""
     speakers: Speakers = field(default_factory=Speakers)
@@ -102,7 +103,8 @@ def _prepare(request: Request, display: Display) -> Job:
     settings = request.settings
     model = find_model(settings.model, offline=request.offline, report=report)
     _check_language(request, model)
-    aligner = None
+    aligner = find_aligner(request.align_model, request.language, offline=request.offline, report=report)
+    words = "aligned where there is a model for the language" if aligner else "as the recogniser times them"
     diarizer, notes = None, []
     if request.diarizer is not None:
         diarizer, why = find_diarizer(request.diarizer, offline=request.offline, report=report)
@@ -111,7 +113,7 @@ def _prepare(request: Request, display: Display) -> Job:
             display.say(notes[0], "yellow")
         else:
             display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
-    display.say(f"model {model.name} ({model.origin}), vad {request.vad}, {_files(len(request.inputs))}")
+    display.say(f"model {model.name} ({model.origin}), vad {request.vad}, words {words}, {_files(len(request.inputs))}")
     return Job(
         files=(),
         model=str(model.path),

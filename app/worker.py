@@ -14,8 +14,10 @@ import select
 import signal
 import sys
 import traceback
+from typing import TextIO, cast
 
 from app import messages
+from app.display import Lossy
 from app.errors import UsageError, WorkError, in_a_line
 from app.messages import Failed, Job, Message
 
@@ -40,6 +42,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable()
+    # The log may be on a full disk; what a library prints must not fail there.
+    sys.stdout, sys.stderr = cast(TextIO, Lossy("stdout")), cast(TextIO, Lossy("stderr"))
     job: Job = pickle.load(sys.stdin.buffer)
     from app import pipeline
     from app.artefacts import Artefacts

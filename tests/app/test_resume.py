@@ -226,7 +226,7 @@ def test_a_full_disk_for_the_state(
     struck = f"FAULT={stage}:fill:{shlex.quote(str(filler))}"
     script = f"""
 {struck} {shlex.join(line)} >&2; echo $?
-cp -r out first; cp small/run-app/events.jsonl first.jsonl
+cp -r out first
 rm {shlex.quote(str(filler))}; rm -r out
 {shlex.join(line)} >&2; echo $?
 cp small/run-app/events.jsonl second.jsonl"""
@@ -239,7 +239,8 @@ cp small/run-app/events.jsonl second.jsonl"""
     assert {path.name: path.read_text() for path in (tmp_path / "first").iterdir()} == expected
     kept = [json.loads(entry) for entry in (tmp_path / "second.jsonl").read_text().splitlines()]
     reused = {event["stage"] for event in kept if event["event"] == "reused" and event["file"].endswith("a.wav")}
-    assert reused >= set(STAGES[: STAGES.index(stage)])
+    # Its waveform goes when a file is done: who is to hear it again decodes it again.
+    assert reused >= set(STAGES[: STAGES.index(stage)]) - {"decode"}
 
 
 def test_a_full_disk_for_the_outputs(
