@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import os
 import stat
@@ -40,7 +41,7 @@ def collect(arguments: Iterable[Path]) -> tuple[list[Input], list[InputError]]:
     """
     found: dict[Path, tuple[Path, ...]] = {}
     errors: list[InputError] = []
-    for argument in arguments:
+    for argument in _expanded(arguments):
         try:
             top = Path(os.path.abspath(argument))  # noqa: PTH100 - resolve() would replace links by what they name
             mode = top.stat().st_mode
@@ -64,6 +65,17 @@ def collect(arguments: Iterable[Path]) -> tuple[list[Input], list[InputError]]:
                 whole = path.relative_to("/")
                 found.setdefault(path, (name.with_suffix(""), name, Path(top.name) / name, whole))
     return [Input(path, stem) for path, stem in _distinct(found).items()], errors
+
+
+def _expanded(arguments: Iterable[Path]) -> Iterator[Path]:
+    """A pattern that the shell left as it is, `talks/**/*.mp3` in quotes, becomes what it matches."""
+    for argument in arguments:
+        if glob.has_magic(str(argument)) and not os.path.lexists(argument):
+            matches = sorted(glob.glob(str(argument), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
+            if matches:  # `**` matches the folders on the way as well
+                yield from (Path(match) for match in matches if "**" not in str(argument) or Path(match).is_file())
+                continue
+        yield argument
 
 
 def _distinct(names: dict[Path, tuple[Path, ...]]) -> dict[Path, Path]:

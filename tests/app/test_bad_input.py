@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.audio import decode
-from app.inputs import collect, sample
+from app.inputs import sample
 from tests.app.conftest import RunApp
 from tests.app.sounds import Waveform, encode, silent_film, tone, write_wav
 
@@ -183,23 +183,6 @@ def test_an_output_that_can_not_be_written_is_said(
     assert "Traceback" not in done.stderr
     assert "Diane" in done.stdout  # the work is not lost: it can still be read
     assert list(tmp_path.iterdir()) == []
-
-
-def stems(*names: str, folder: Path) -> list[str]:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return [str(item.stem) for item in collect([folder / name for name in names])[0]]
-
-
-def test_no_two_outputs_share_a_name(tmp_path: Path) -> None:
-    assert stems("a.mp3", "b.mp3", folder=tmp_path / "1") == ["a", "b"]
-    assert stems("a.mp3", "a.wav", folder=tmp_path / "2") == ["a.mp3", "a.wav"]
-    assert stems("x/a.wav", "y/a.wav", folder=tmp_path / "3") == ["x/a.wav", "y/a.wav"]
-    assert len(set(stems("a.mp3", "a.wav", "a.mp3.wav", "z/a.mp3.wav", folder=tmp_path / "4"))) == 4
-    stems("p/x/a.wav", "q/x/a.wav", folder=tmp_path)
-    inputs, _ = collect([tmp_path / "p" / "x", tmp_path / "q" / "x"])
-    assert len({item.stem for item in inputs}) == 2
 
 
 def test_a_folder_is_mirrored_and_equal_stems_do_not_collide(run_app: RunApp, tmp_path: Path) -> None:
