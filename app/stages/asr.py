@@ -28,7 +28,8 @@ LEAST_HEARD_S = 1.0
 MISSED_S = 1.5
 """Less speech than this after the last word is its own tail, and the padding of VAD."""
 AGAIN: tuple[Mapping[str, float], ...] = ({}, {"repetition_penalty": 1.2})
-"""Ways to decode a chunk again whose text repeats itself, until one text does not."""
+"""Ways to decode a chunk again whose text repeats itself, until one text does not: as it is, with Whisper's own
+timestamps; then with a penalty on words that were said."""
 
 
 class Asr:
@@ -104,23 +105,26 @@ class Asr:
             report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
         return self._with_transcript(work, heard)
 
+    def load(self) -> str:
+        raise NotImplementedError
+
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         """The text of each of these chunks, in their order; a word of it begins with the space before it."""
         raise NotImplementedError
 
     def _without_loop(self, work: Work, chunk: Span, said: list[Segment], heard: Heard) -> list[Segment]:
-        """A better text for a chunk whose text repeats itself, and the place noted.
+        """What is kept of a chunk whose text repeats itself, and the place noted where that is another text.
 
-        The chunk is decoded again by itself, in other ways than the batch was. Whisper's authors would sample at
-        rising temperatures. CTranslate2 draws from generators that live in its threads, so the same file would not
-        give the same text twice; and of speech that honestly repeats itself, sampling left nothing (docs/quality.md).
+        The chunk is decoded again by itself. Whisper's authors would sample at rising temperatures. CTranslate2 draws
+        from generators that live in its threads, so the same file would not give the same text twice; and of speech
+        that honestly repeats itself sampling left nothing. Two ways without chance do as well (docs/quality.md).
         """
-        for way in AGAIN:
+        cut = [dataclasses.replace(segment, words=tuple(cut_repeats(segment.words))) for segment in said]
+        for way in AGAIN[: None if cut != said else 1]:  # a penalty spoils a text whose phrases only come back
             again = self._decode_alone(work, chunk, heard.language, way)
             if again and compression_ratio(_text(again)) <= LOOPS_ABOVE:
                 heard.again.append(chunk.start)
                 return again
-        cut = [dataclasses.replace(segment, words=tuple(cut_repeats(segment.words))) for segment in said]
         if cut != said:
             heard.cut.append(chunk.start)
         return cut

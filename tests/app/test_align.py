@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.models import aligners
+from app.models import hub
 from app.models.aligners import BUNDLES, DEFAULTS, Aligner, AlignModel, find_aligner
 from app.models.folder import ModelError
 from app.stages import Work
@@ -105,7 +105,7 @@ def test_tables_are_those_of_whisperx_and_torchaudio() -> None:
 
 
 def test_auto_takes_what_is_here_and_asks_nobody(cache: Path, tiny_wav2vec2: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(aligners.hub, "download_files", lambda *_: pytest.fail("a download"))
+    monkeypatch.setattr(hub, "download_files", lambda *_: pytest.fail("a download"))
     assert find_aligner("auto", None, offline=False) is None
 
     checkpoint = cache / "torch/hub/checkpoints" / BUNDLES["WAV2VEC2_ASR_BASE_960H"]
