@@ -124,10 +124,13 @@ def _text(path: str, notes: list[str]) -> str:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise LauncherError(f"{path}: not a file; a profile is a file of NAME=value lines")
-        if status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+        # Whoever may write to the shipped ones may write to the launcher beside them: a warning gains nothing, and
+        # where umask is 002, as Ubuntu has it, every start would pay for it.
+        mode = status.st_mode
+        if mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not path.startswith(f"{shipped_folder()}/")):
             from launcher.report import writable
 
-            writable(path, status.st_mode, notes)
+            writable(path, mode, notes)
         if status.st_size > MAX_BYTES:
             raise LauncherError(f"{path}: {status.st_size} bytes; a profile has at most {MAX_BYTES}")
         data = os.read(descriptor, MAX_BYTES)

@@ -7,7 +7,6 @@ import sys
 
 from launcher import LauncherError, hardware
 from launcher.environment import Plan
-from launcher.profiles import shipped_folder
 
 SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 HIDDEN = "***"
@@ -49,8 +48,7 @@ def writable(path: str, mode: int, notes: list[str]) -> None:
         if not hardware.on_windows_drive(path):
             raise LauncherError(f"{path}: anyone may write to it; chmod o-w {path}")
         notes.append(f"{path}: on a Windows drive anyone may write to it; keep profiles in ~/.config/run-app/env")
-    # Whoever may write to the shipped ones may write to the launcher beside them: nothing is gained by a warning.
-    elif not path.startswith(f"{shipped_folder()}/"):
+    else:
         notes.append(f"{path}: its group may write to it; chmod g-w {path}")
 
 

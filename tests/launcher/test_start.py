@@ -1,6 +1,7 @@
 """The start itself: which process, which arguments, which signals, which exit code."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -160,13 +161,19 @@ def test_later_profiles_win(run_app: Run) -> None:
 
 @pytest.mark.parametrize("text", ["A=1\n", "# what\r\nA=1\r\n"], ids=["LF", "CRLF"])
 def test_nothing_heavy_is_imported_on_the_way_to_exec(
-    home: dict[str, str], profile: Callable[..., Path], text: str
+    home: dict[str, str], profile: Callable[..., Path], tmp_path: Path, text: str
 ) -> None:
     """-X importtime names every module the launcher's own process imported."""
     profile(text)
     start = "import sys; sys.argv[1:] = ['-p', 'cpu,mine', '--', 'true']; from launcher.cli import entry; entry()"
-    words = [PYTHON, "-X", "importtime", "-c", start]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=home)
+    # A checkout under umask 002.
+    for folder in ("launcher", "env"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in (tmp_path / "env").iterdir():
+        file.chmod(0o664)
+    words = [PYTHON, "-P", "-X", "importtime", "-c", start]
+    env = home | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=env)
     modules = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "launcher.profiles" in modules
     unwanted = {"app", "torch", "gradio", "dotenv", "argparse", "typing", "re", "logging", "pathlib", "enum", "json"}
