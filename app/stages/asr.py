@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.stages import Report, Span, Work
 from app.stages.asr_heard import Heard, keep, resume
 from app.stages.asr_options import AsrOptions as AsrOptions  # for who makes the stage
 from app.stages.asr_options import choose_device
+from app.stages.edges import to_sound
 from app.stages.ladder import Rung, in_words, ladder, trouble
 from app.stages.loops import LOOPS_ABOVE, compression_ratio, cut_repeats
 from app.stages.vad import LONGEST_SPAN_S
@@ -162,6 +164,8 @@ class Asr:
     def _with_transcript(self, work: Work, heard: Heard | None) -> Work:
         """The work with its transcript; nothing heard makes a valid, empty one."""
         segments = sorted(heard.segments, key=lambda segment: segment.start) if heard else []
+        if segments:
+            segments = _to_sound(segments, work)
         pieces = tuple(piece for segment in segments for piece in split_at_sentences(segment) if piece.text)
         notes = [*work.notes, *(heard.notes() if heard else ())]
         if not pieces:
@@ -190,6 +194,15 @@ def to_segment(segment: Any, offset: float = 0.0) -> Segment:
         for w in segment.words
     )
     return Segment(float(segment.start + offset), float(segment.end + offset), segment.text, tuple(words))
+
+
+def _to_sound(segments: Sequence[Segment], work: Work) -> list[Segment]:
+    """The segments with their words' edges on their sound."""
+    assert work.waveform is not None
+    moved = iter(to_sound([word for segment in segments for word in segment.words], work.waveform))
+    return [
+        dataclasses.replace(segment, words=tuple(itertools.islice(moved, len(segment.words)))) for segment in segments
+    ]
 
 
 def _text(segments: Iterable[Segment]) -> str:
