@@ -1,4 +1,4 @@
-"""Who speaks when, with pyannote.audio: its community-1 pipeline, or the same steps on weights that packages carry."""
+"""Who speaks when: pyannote.audio's community-1 pipeline, or the weights that packages carry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +19,15 @@ from app.stages import Report, Turn, Work
 if TYPE_CHECKING:
     from app.models.speakers import Diarizer
 
-VERSION = 1
-"""Of what this file does to a waveform; a change of the result takes the next number."""
-EMBEDDED: Mapping[str, Any] = {
-    "clustering": {"method": "centroid", "threshold": 0.70457, "min_cluster_size": 12},
-    "segmentation": {"min_duration_off": 0.0},
-}
-SEGMENTATION_STEP = 0.1
-"""Of the segmentation's window of 10 s: how far the next one begins after it."""
+VERSION = 2
+"""Of what happens here and in the embedded diarizer to a waveform; a change of the result takes the next number."""
 SEGMENTATION_SHARE = 0.15
-"""Of the time, the rest goes to the embeddings."""
+"""Of community-1's time; the rest goes to its embeddings."""
+
+_Span = tuple[float, float, Any]
+"""Start and end in seconds, and whatever names a voice."""
+_Engine = Callable[[Any, Callable[[float], None]], tuple[list[_Span], list[_Span]]]
+"""Takes a waveform and what to tell the share that is done; returns all spans, and those of one voice at a time."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,22 @@ class Speakers:
     most: int | None = None
 
 
+@dataclass(frozen=True)
+class Diarization:
+    """Turns in order of their beginning, voices numbered by their first."""
+
+    every: tuple[Turn, ...]
+    """All that was heard: turns of several voices may overlap."""
+    exclusive: tuple[Turn, ...]
+    """One voice at a time, for a transcript."""
+
+
 class Diarize:
-    """Fills in the turns, none overlapping another: where two speak at once, the louder voice has the turn."""
+    """Fills in the turns, none overlapping another: where several speak at once, one of them has the turn."""
 
     name = "diarize"
     reads = ("decode",)
-    _pipeline: Any = None
+    _diarize: _Engine | None = None
 
     def __init__(self, diarizer: Diarizer, device: str, threads: int, batch_size: int, speakers: Speakers) -> None:
         self._diarizer = diarizer
@@ -57,8 +66,6 @@ class Diarize:
             "version": VERSION,
             "kind": self._diarizer.kind,
             "weights": [identity(Path(file)) for file in self._diarizer.files],
-            "parameters": EMBEDDED if self._diarizer.kind == "embedded" else None,
-            "step": SEGMENTATION_STEP if self._diarizer.kind == "embedded" else None,
             "speakers": dataclasses.asdict(self._speakers),
         }
 
@@ -69,19 +76,12 @@ class Diarize:
 
             torch.set_num_threads(self._threads)
             device = "cuda" if self._device != "cpu" and torch.cuda.is_available() else "cpu"
-            make = _embedded if self._diarizer.kind == "embedded" else _from_folder
-            pipeline = make(self._diarizer)
-            pipeline.segmentation_batch_size = self._batch_size
-            pipeline.embedding_batch_size = self._batch_size
-            self._pipeline = pipeline.to(torch.device(device))
+            load = self._load_embedded if self._diarizer.kind == "embedded" else self._load_pipeline
+            self._diarize = load(torch.device(device))
         return f"{self._diarizer.description} on {device}"
 
     def run(self, work: Work, report: Report) -> Work:
-        assert work.waveform is not None
-        turns: tuple[Turn, ...] = ()
-        if len(work.waveform):
-            turns = self._turns(work, report)
-        report(work.duration, work.duration)
+        turns = self.diarization(work, report).exclusive
         found = len({turn.speaker for turn in turns})
         least = self._speakers.number or self._speakers.least or 0
         notes = work.notes
@@ -89,37 +89,32 @@ class Diarize:
             notes += (f"{least} speakers were asked for, {found} could be told apart",)
         return dataclasses.replace(work, turns=turns, notes=notes)
 
-    def _turns(self, work: Work, report: Report) -> tuple[Turn, ...]:
-        import torch
+    def diarization(self, work: Work, report: Report) -> Diarization:
+        """All that was heard, overlaps included."""
+        assert work.waveform is not None
+        assert self._diarize is not None
+        every: Iterable[_Span] = ()
+        exclusive: Iterable[_Span] = ()
+        if len(work.waveform):
+            with _quiet():
+                share: Callable[[float], None] = lambda done: report(done * work.duration, work.duration)  # noqa: E731
+                every, exclusive = self._diarize(work.waveform, share)
+        report(work.duration, work.duration)
+        names: dict[object, str] = {}
 
-        def hook(step: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
-            if total:
-                share = min(float(completed / total), 1.0)
-                before, of_all = (0.0, SEGMENTATION_SHARE) if step == "segmentation" else (SEGMENTATION_SHARE, 1.0)
-                report((before + share * (of_all - before)) * work.duration, work.duration)
+        def turns(spans: Iterable[_Span]) -> tuple[Turn, ...]:
+            # The last window is filled up with silence, and may find speech to end in there.
+            inside = sorted((start, min(end, work.duration), voice) for start, end, voice in spans)
+            inside = [span for span in inside if span[0] < span[1]]
+            for _, _, voice in inside:
+                names.setdefault(voice, f"SPEAKER_{len(names):02d}")
+            return tuple(Turn(start, end, names[voice]) for start, end, voice in inside)
 
-        with _quiet():
-            # A waveform that may not be written to: torch warns, and nothing here writes to it.
-            waveform = torch.from_numpy(work.waveform)[None]
-            output = self._pipeline(
-                {"waveform": waveform, "sample_rate": SAMPLE_RATE, "uri": work.path.name},
-                num_speakers=self._speakers.number,
-                min_speakers=self._speakers.least,
-                max_speakers=self._speakers.most,
-                hook=hook,
-            )
-        tracks = sorted(
-            (segment.start, min(segment.end, work.duration), str(label))
-            for segment, _, label in output.exclusive_speaker_diarization.itertracks(yield_label=True)
-            if segment.start < work.duration  # the last window is filled up with silence
-        )
-        names: dict[str, str] = {}
-        for _, _, label in tracks:
-            names.setdefault(label, f"SPEAKER_{len(names):02d}")
-        return tuple(Turn(start, end, names[label]) for start, end, label in tracks)
+        one_at_a_time = turns(exclusive)  # they give the numbers: the others are not seen by people
+        return Diarization(turns(every), one_at_a_time)
 
     def release(self) -> None:
-        self._pipeline = None
+        self._diarize = None
 
     def step_down(self, error: Exception) -> str | None:
         if self._batch_size > 1:
@@ -136,30 +131,46 @@ class Diarize:
     def unpack(self, work: Work, data: Any) -> Work:
         return dataclasses.replace(work, turns=tuple(Turn(*turn) for turn in data))
 
+    def _load_embedded(self, device: Any) -> _Engine:
+        from app.stages.embedded_diarizer import EmbeddedDiarizer
 
-def _from_folder(diarizer: Diarizer) -> Any:
-    from pyannote.audio import Pipeline
+        model = EmbeddedDiarizer(self._diarizer.files, device)
+        said = self._speakers
+        least, most = said.number or said.least or 1, said.number or said.most
 
-    return Pipeline.from_pretrained(diarizer.path)
+        def diarize(waveform: Any, share: Callable[[float], None]) -> tuple[list[_Span], list[_Span]]:
+            return model(waveform, self._batch_size, least, most, share)
+
+        return diarize
+
+    def _load_pipeline(self, device: Any) -> _Engine:
+        import torch
+        from pyannote.audio import Pipeline
+
+        pipeline = Pipeline.from_pretrained(self._diarizer.path)
+        pipeline.segmentation_batch_size = pipeline.embedding_batch_size = self._batch_size
+        pipeline.to(device)
+        said = self._speakers
+
+        def diarize(waveform: Any, share: Callable[[float], None]) -> tuple[list[_Span], list[_Span]]:
+            def hook(step: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
+                if total:
+                    done = min(float(completed / total), 1.0)
+                    before, after = (0.0, SEGMENTATION_SHARE) if step == "segmentation" else (SEGMENTATION_SHARE, 1.0)
+                    share(before + done * (after - before))
+
+            # torch warns of an array that can't be written to; nothing there writes to it.
+            sound = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": SAMPLE_RATE, "uri": "input"}
+            heard = pipeline(
+                sound, num_speakers=said.number, min_speakers=said.least, max_speakers=said.most, hook=hook
+            )
+            return _spans(heard.speaker_diarization), _spans(heard.exclusive_speaker_diarization)
+
+        return diarize
 
 
-def _embedded(diarizer: Diarizer) -> Any:
-    from pyannote.audio import Model
-    from pyannote.audio.core.plda import PLDA
-    from pyannote.audio.pipelines import SpeakerDiarization
-
-    from app.stages.campplus import load_campplus
-
-    segmentation, code, embedding = diarizer.files
-    pipeline = SpeakerDiarization(
-        segmentation=Model.from_pretrained(segmentation),
-        segmentation_step=SEGMENTATION_STEP,
-        embedding=load_campplus(Path(code), Path(embedding)),
-        embedding_exclude_overlap=True,
-        clustering="AgglomerativeClustering",
-        plda=object.__new__(PLDA),  # only VBx clustering looks at it, but one is demanded
-    )
-    return pipeline.instantiate(dict(EMBEDDED))
+def _spans(annotation: Any) -> list[_Span]:
+    return [(segment.start, segment.end, label) for segment, _, label in annotation.itertracks(yield_label=True)]
 
 
 @contextlib.contextmanager

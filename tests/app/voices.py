@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from app.audio import decode
+from app.inputs import sample
 from tests.app.sounds import ASTERISK, RATE, Waveform
 
 FOUR_VOICES = ("en_US_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "ru_RU_f_IvrvoiceRU")
@@ -45,6 +46,12 @@ class Talk:
     @property
     def duration(self) -> float:
         return len(self.waveform) / RATE
+
+
+def sample_turns() -> tuple[Spoken, ...]:
+    """Who speaks when in the sample, by its own .rttm; two speak at once for 2 s of it."""
+    fields = (line.split() for line in sample().with_suffix(".rttm").read_text().splitlines())
+    return tuple(Spoken(float(at), float(at) + float(length), voice) for _, _, _, at, length, _, _, voice, *_ in fields)
 
 
 def missing_voices(voices: Sequence[str] = FOUR_VOICES) -> list[str]:
