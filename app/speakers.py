@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from app.stages import Turn
 from app.transcript import Segment, Transcript, Word
-
-ISLAND_S = 0.3
-"""Words of another voice inside a sentence, shorter than this together, are taken for a slip of the turns."""
 
 
 def assign(transcript: Transcript, turns: Sequence[Turn]) -> Transcript:
@@ -28,7 +24,7 @@ def assign(transcript: Transcript, turns: Sequence[Turn]) -> Transcript:
     segments: list[Segment] = []
     for segment in transcript.segments:
         if segment.words:
-            segments += _split(segment, _without_islands([timeline.said(word) for word in segment.words]))
+            segments += _split(segment, [timeline.said(word) for word in segment.words])
         else:
             segments.append(dataclasses.replace(segment, speaker=timeline.speaker(segment.start, segment.end)))
     return dataclasses.replace(transcript, segments=tuple(segments))
@@ -82,21 +78,14 @@ class _Timeline:
 
     def speaker(self, start: float, end: float) -> str:
         first, after = bisect_right(self._ends, start), bisect_left(self._starts, end)
-        shares: Counter[str] = Counter()
+        shares: dict[str, float] = {}
         for turn in self._turns[first:after]:
-            shares[turn.speaker] += min(turn.end, end) - max(turn.start, start)  # type: ignore[assignment]
+            overlap = min(turn.end, end) - max(turn.start, start)
+            shares[turn.speaker] = shares.get(turn.speaker, 0.0) + overlap
         if shares:
             return max(shares, key=shares.__getitem__)
         near = self._turns[max(0, min(first, after) - 1) : max(first, after) + 1]
         return min(near, key=lambda turn: max(turn.start - end, start - turn.end)).speaker
-
-
-def _without_islands(words: list[Word]) -> list[Word]:
-    runs = [list(run) for _, run in groupby(words, key=lambda word: word.speaker)]
-    for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
-        if before[-1].speaker == after[0].speaker and run[-1].end - run[0].start < ISLAND_S:
-            run[:] = [dataclasses.replace(word, speaker=before[-1].speaker) for word in run]
-    return [word for run in runs for word in run]
 
 
 def _split(segment: Segment, words: list[Word]) -> list[Segment]:
