@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.errors import UsageError, WorkError
-from app.settings import BEAM_SIZE, COMPUTE_TYPES, DEVICES, MOST_THREADS, one_of, positive, read_settings
+from app.settings import BEAM_SIZE, COMPUTE_TYPES, DEVICES, MOST_THREADS, at_least, one_of, positive, read_settings
+from app.subtitles import SubtitleStyle
 from launcher.cli import say
 
-FORMATS = ("txt", "srt", "json")
+FORMATS = ("txt", "srt", "vtt", "tsv", "json", "md")
+DEFAULT_FORMATS = ("txt", "srt", "json")
 ENGINES = ("faster-whisper", "whisperx")
 VADS = ("silero", "pyannote")
 
@@ -111,9 +113,9 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         "-f",
         "--format",
         type=_formats,
-        default=FORMATS,
+        default=DEFAULT_FORMATS,
         metavar="LIST",
-        help=f"of {','.join(FORMATS)} (default: all)",
+        help=f"of {','.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
     add(
         "--model",
@@ -155,6 +157,29 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="MODEL",
         help="community-1, embedded, or a folder with a pyannote pipeline "
         "(default: community-1 with a token or from this machine, else embedded)",
+    )
+    lines = parser.add_argument_group("subtitles", "How srt and vtt are set.")
+    lines.add_argument(
+        "--max-line-width",
+        type=_argument(at_least(10)),
+        default=SubtitleStyle.max_line_width,
+        metavar="N",
+        help="characters in a line, wide ones of East Asia counted double (default: %(default)s)",
+    )
+    lines.add_argument(
+        "--max-lines",
+        type=_argument(positive),
+        default=SubtitleStyle.max_lines,
+        metavar="N",
+        help="on the screen together (default: %(default)s)",
+    )
+    lines.add_argument(
+        "--max-cps",
+        type=_argument(positive),
+        default=round(SubtitleStyle.max_cps),
+        metavar="N",
+        help="characters to read in a second; after faster speech a subtitle stays on as long as there is room "
+        "(default: %(default)s)",
     )
     how = parser.add_argument_group("how it is done")
     add = how.add_argument
@@ -263,6 +288,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         diarizer=(options.diarizer or "auto") if diarize else None,
         speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
         names=options.names or (),
+        subtitles=SubtitleStyle(options.max_line_width, options.max_lines, options.max_cps),
     )
     return transcribe(request) or (1 if errors else 0)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from app.display import Display
 from app.inputs import Input
 from app.outputs import Outcome, Outputs
+from app.subtitles import SubtitleStyle, cues, too_fast
 from app.transcript import Transcript
-from app.writers import WRITERS
+from app.writers import SUBTITLES, WRITERS
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Delivery:
     formats: tuple[str, ...]
     outputs: Outputs
     display: Display
+    style: SubtitleStyle
     to_stdout: bool
 
     def first(self, item: Input, transcript: Transcript) -> None:
@@ -32,7 +34,7 @@ class Delivery:
         absent = {form: path for form, path in paths.items() if not path.exists()}
         for form, path in absent.items():
             try:
-                self.outputs.write(path, WRITERS[form](transcript))
+                self.outputs.write(path, WRITERS[form](transcript, self.style))
             except OSError:
                 return  # said when the whole is written
         if absent:
@@ -46,7 +48,7 @@ class Delivery:
         outcomes: dict[Outcome, list[Path]] = {}
         for form, path in item.outputs(self.folder, self.formats).items():
             try:
-                written = self.outputs.write(path, WRITERS[form](transcript))
+                written = self.outputs.write(path, WRITERS[form](transcript, self.style))
             except OSError as error:
                 self.display.say(f"{path}: can't be written ({error.strerror})", "red")
                 _print(transcript, self.display)  # nowhere else to keep it
@@ -57,9 +59,17 @@ class Delivery:
         for outcome, paths in outcomes.items():
             style = "yellow" if outcome is Outcome.EDIT_KEPT else None
             self.display.say(outcome.value.format(_joined(paths)), style)
+        if SUBTITLES.intersection(self.formats):
+            self._say_speed(item, transcript)
         if self.to_stdout:
             _print(transcript, self.display)
         return True
+
+    def _say_speed(self, item: Input, transcript: Transcript) -> None:
+        whole = cues(transcript, self.style)
+        if fast := too_fast(whole, self.style):
+            bound = f"{self.style.max_cps:g} characters a second"
+            self.display.say(f"{item.name}: {fast} of {len(whole)} subtitles faster than {bound}, as the speech is")
 
 
 def _joined(paths: Iterable[Path]) -> str:

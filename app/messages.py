@@ -54,6 +54,8 @@ class Job:
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     """For the speakers, in the order they first speak."""
+    one_by_one: bool = False
+    """Decode no file beside the work on another: after a death that could be either's."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """For a file the stages that are not tried again, and why."""
     notes: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
+    file: int
     done_s: float
     total_s: float
 

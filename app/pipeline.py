@@ -6,6 +6,7 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
     """Take every file of the job through all stages; say how it goes through `tell`.
 
     Models are loaded one after another, each for a whole group of files, and released before the next;
-    a resident job loads each once and keeps it. UsageError passes through: no file can be done then.
+    a resident job loads each once and keeps it. `tell` is called from two threads. UsageError passes through: no
+    file can be done then.
     """
     _Run(job, tell, artefacts, events).run()
 
@@ -110,19 +112,33 @@ class _Run:
         self._unusable: dict[str, str] = {}
         """Stages that did not load, and why."""
         self._disk_full = False
+        self._stopped = False
 
     def run(self) -> None:
-        for group in self._groups():
-            for name, stage in self._stages.items():
-                if todo := [item for item in group if name in item.missing and not item.failed]:
-                    self._run_stage(stage, todo)
+        """While one group is in the models' hands, the next one is being decoded."""
+        groups = self._groups()
+        with ThreadPoolExecutor(1, "decode") as beside:
+            try:
+                group = next(groups, None)
+                while group is not None:
+                    ahead = None if self._job.one_by_one else beside.submit(next, groups, None)
+                    for name, stage in self._stages.items():
+                        if todo := [item for item in group if name in item.missing and not item.failed]:
+                            self._run_stage(stage, todo)
+                    group = ahead.result() if ahead else next(groups, None)
+            finally:
+                self._stopped = True
 
     def _groups(self) -> Iterator[list[_Item]]:
-        """Take files, each decoded if need be, until the audio that is to be worked on fills a group."""
+        """Take files, each decoded if need be, until the audio that is to be worked on fills a group.
+
+        Where the models stay loaded a group is one file: there is nothing to be saved by more.
+        """
         pending = list(enumerate(Path(file) for file in self._job.files))
+        full_s = 0.0 if self._job.resident else GROUP_S
         while pending:
             group: list[_Item] = []
-            while pending and sum(item.work.duration for item in group) < GROUP_S:
+            while pending and not self._stopped and (not group or sum(item.work.duration for item in group) < full_s):
                 item = self._take(*pending.pop(0))
                 if "decode" in item.missing and not item.failed:
                     self._step(self._stages["decode"], item)
@@ -130,6 +146,8 @@ class _Run:
                     group.append(item)
                 else:
                     self._finish(item)
+            if self._stopped:
+                return
             yield group
 
     def _take(self, index: int, path: Path) -> _Item:
@@ -238,7 +256,7 @@ class _Run:
         self._tell(Started(stage.name, item.index))
         self._event("started", stage.name, item)
         begin = time.perf_counter()
-        report: Report = lambda done_s, total_s: self._tell(Progress(done_s, total_s))  # noqa: E731
+        report: Report = lambda done_s, total_s: self._tell(Progress(item.index, done_s, total_s))  # noqa: E731
         try:
             with self._artefacts.checkpoint(key) as checkpoint:
                 while True:
@@ -308,6 +326,7 @@ class _Run:
             self._artefacts.drop_waveform(item.keys["decode"])
         if not item.failed:
             self._tell(Result(item.index, self._transcript(item), final=True))
+        item.work = Work(item.work.path)
 
     def _transcript(self, item: _Item) -> Transcript:
         """All that is known of this file by now."""

@@ -67,11 +67,20 @@ def default_threads(environment: Mapping[str, str]) -> int:
         return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A parser that takes integers from this one on; ValueError says so."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise ValueError(f"must be an integer of at least {least}")
+        return int(text)
+
+    return parse
+
+
 def positive(text: str) -> int:
     """An integer of at least 1; ValueError says so."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError("must be an integer of at least 1")
-    return int(text)
+    return at_least(1)(text)
 
 
 def one_of(choices: tuple[str, ...] | list[str]) -> Callable[[str], str]:

@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.stages import LACKING
 from app.stages.diarize import Speakers
 from app.store import state_folder
+from app.subtitles import SubtitleStyle
 from app.summary import Summary
 from app.supervisor import Log, Worker
 from launcher import hardware
@@ -54,6 +55,7 @@ class Request:
     """None: speakers are not asked for."""
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
+    subtitles: SubtitleStyle = field(default_factory=SubtitleStyle)
 
 
 @dataclass
@@ -81,7 +83,8 @@ def transcribe(request: Request) -> int:
     _check_device(request.settings.device)
     outputs = Outputs(state_folder("outputs"))
     with Display() as display:
-        delivery = Delivery(request.output_folder, request.formats, outputs, display, len(request.inputs) == 1)
+        to_stdout = len(request.inputs) == 1
+        delivery = Delivery(request.output_folder, request.formats, outputs, display, request.subtitles, to_stdout)
         run = _Run(request, display, delivery, _prepare(request, display))
         pending = list(request.inputs)
         while pending:
@@ -195,27 +198,29 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
         },
     )
     left = dict(enumerate(pending))
-    current: tuple[str, Input | None] | None = None
+    under_way: set[tuple[str, int | None]] = set()
     display.step("starting the worker")
     with Log(state_folder("logs")) as log, Worker(job, log) as worker:
         for message in worker.messages():
             run.summary.hear(message)
             match message:
                 case Started(stage, file):
-                    worker.memory.phase(stage)
-                    current = stage, None if file is None else pending[file]
-                    display.step(f"{stage}: loading" if file is None else f"{stage}: {pending[file].name}")
-                case Progress(done_s, total_s):
+                    if stage != "decode" or not under_way:  # else it is decoded beside the work on another
+                        worker.memory.phase(stage)
+                        display.step(f"{stage}: loading" if file is None else f"{stage}: {pending[file].name}")
+                    under_way.add((stage, file))
+                case Progress(file, done_s, total_s):
                     display.advance(done_s, total_s, "s")
                 case Loaded(stage, what):
-                    current = None
+                    under_way.discard((stage, None))
                     if what:
                         display.say(f"{stage}: {what}")
-                case Finished():
-                    current = None
+                case Finished(stage, file):
+                    under_way.discard((stage, file))
                 case Released():
                     worker.memory.phase("")
                 case Reused(stages, file):
+                    under_way.discard(("decode", file))
                     display.say(f"{pending[file].name}: done before: {', '.join(stages)}")
                 case Noted(text, file, bug):
                     if bug:
@@ -223,7 +228,6 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                         run.failed |= {item.path for item in (pending if file is None else [pending[file]])}
                     display.say(text if file is None else f"{pending[file].path}: {text}", "red" if bug else "yellow")
                 case Result(file, transcript, final):
-                    current = None
                     if not final:
                         run.delivery.first(pending[file], transcript)
                     elif run.delivery.final(item := left.pop(file), transcript):
@@ -231,11 +235,11 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                     else:
                         run.failed.add(item.path)
                 case Failed(reason, file, bug):
-                    current = None
                     if bug:
                         reason = _with_remedy(reason, worker)
                     if file is None:
                         raise WorkError(reason) if bug else UsageError(reason)
+                    under_way = {each for each in under_way if each[1] != file}
                     item = left.pop(file)
                     run.failed.add(item.path)
                     display.say(f"{item.path}: {reason}" if bug else reason, "red")
@@ -244,7 +248,7 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
         if death is None and not left:
             return []
         death = death or Death("the worker ended", None, "it left files undone", None, memory=False)
-        _bury(run, death, current, f"its log is {log.keep()}", left)
+        _bury(run, death, under_way, f"its log is {log.keep()}", left)
     return list(left.values())
 
 
@@ -254,12 +258,16 @@ def _with_remedy(reason: str, worker: Worker) -> str:
     return f"{reason}{f'; remedy: {remedy}' if remedy else ''} (the traceback is in {worker.log.keep()})"
 
 
-def _bury(
-    run: _Run, death: Death, current: tuple[str, Input | None] | None, where: str, left: dict[int, Input]
-) -> None:
+def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where: str, left: dict[int, Input]) -> None:
     """Say why a worker died, and decide what the next one tries. Raises WorkError where it can't help."""
-    stage, item = current or ("between two stages", None)
-    place = f"{item.path}: {stage}" if item else f"{stage}, loading its model" if current else stage
+    stage, item = "between two stages", None
+    if len(under_way) > 1:  # it died of one of them, and the next one will tell of which
+        run.job = dataclasses.replace(run.job, one_by_one=True)
+        stage = " and ".join(sorted(each for each, _ in under_way))
+    elif under_way:
+        ((stage, file),) = under_way
+        item = left[file] if file is not None else None
+    place = f"{item.path}: {stage}" if item else stage
     attempt = (stage, item.path if item else None)
     run.deaths[attempt] += 1
     if run.deaths[attempt] < ATTEMPTS:

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import traceback
+from threading import Lock
 from typing import TextIO, cast
 
 from app import messages
@@ -51,10 +52,12 @@ def main() -> int:
     from app.store import state_folder
 
     with os.fdopen(channel, "w", encoding="utf-8") as out:
+        lock = Lock()
 
         def tell(message: Message) -> None:
-            out.write(messages.encode(message))
-            out.flush()
+            with lock:
+                out.write(messages.encode(message))
+                out.flush()
 
         try:
             artefacts = Artefacts(state_folder("artefacts"))

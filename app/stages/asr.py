@@ -78,9 +78,12 @@ class Asr:
 
         before, kind = self.rung(), trouble(error)
         possible = {device: ctranslate2.get_supported_compute_types(device) for device in {"cpu", before.device}}
-        if kind is None or (after := ladder(before, kind, possible)) is None:
+        # A model that does not even load is not helped by decoding less at once.
+        loaded = self._pipeline is not None
+        rung = before if loaded else dataclasses.replace(before, batch_size=1)
+        if kind is None or (after := ladder(rung, kind, possible)) is None:
             return None
-        self._rung = after
+        self._rung = after = after if loaded else dataclasses.replace(after, batch_size=before.batch_size)
         return in_words(before, after)
 
     def run(self, work: Work, report: Report) -> Work:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from app.audio import SAMPLE_RATE
 from app.models.identity import identity
 from app.stages import Report, Turn, Work
+from app.stages.ladder import trouble
 
 if TYPE_CHECKING:
     from app.models.speakers import Diarizer
@@ -53,7 +54,7 @@ class Diarize:
     """Fills in the turns, none overlapping another: where several speak at once, one of them has the turn."""
 
     name = "diarize"
-    reads = ("decode",)
+    reads: tuple[str, ...] = ("decode",)
     _diarize: _Engine | None = None
 
     def __init__(self, diarizer: Diarizer, device: str, threads: int, batch_size: int, speakers: Speakers) -> None:
@@ -117,10 +118,13 @@ class Diarize:
         self._diarize = None
 
     def step_down(self, error: Exception) -> str | None:
-        if self._batch_size > 1:
+        kind = trouble(error)
+        if kind is None:
+            return None
+        if kind != "type" and self._batch_size > 1 and self._diarize is not None:
             before, self._batch_size = self._batch_size, max(1, self._batch_size // 4)
             return f"batch size {before} -> {self._batch_size}"
-        if self._device != "cpu":
+        if self._device != "cpu" and kind != "host memory":
             before_device, self._device = self._device, "cpu"
             return f"device {before_device} -> cpu"
         return None

@@ -70,7 +70,7 @@ def test_a_file_without_sound_is_named_and_the_others_are_done(
         (["empty-folder"], 1, "empty-folder: no recordings in this folder"),
         ([], 2, "nothing to transcribe"),
         (["--sample", "--model", "largest-v9"], 2, "largest-v9"),
-        (["--sample", "-f", "srt,docx"], 2, "unknown format 'docx', choose from txt, srt, json"),
+        (["--sample", "-f", "srt,docx"], 2, "unknown format 'docx', choose from txt, srt, vtt"),
         (["--sample", "--asr", "kaldi"], 2, "invalid choice: 'kaldi'"),
         (["--sample", "--batch-size", "0"], 2, "0: must be an integer of at least 1"),
         (["--sample", "--compute-type", "int4"], 2, "must be one of auto, int8"),

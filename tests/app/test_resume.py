@@ -83,9 +83,12 @@ def events(environment: dict[str, str]) -> list[dict[str, str]]:
 
 
 def times_done(environment: dict[str, str]) -> Counter[tuple[str, str]]:
-    return Counter(
-        (Path(event["file"]).name, event["stage"]) for event in events(environment) if event["event"] == "done"
-    )
+    """By file and stage. A kill between the result on the disk and its line in the log leaves no line; then the first
+    who takes the result up again stands for it.
+    """
+    log = [((Path(event["file"]).name, event["stage"]), event["event"]) for event in events(environment)]
+    done = Counter(what for what, event in log if event == "done")
+    return done + Counter({what for what, event in log if event == "reused" and not done[what]})
 
 
 EACH_ONCE = {(name, stage): 1 for name in FILES for stage in STAGES}

@@ -1,8 +1,7 @@
-"""Pure functions around a transcript: splitting, writing, and the trip through a pipe."""
+"""Pure functions around a transcript: splitting, and the trip through a pipe."""
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
@@ -12,7 +11,6 @@ from app.messages import Failed, Finished, Loaded, Message, Noted, Progress, Rel
 from app.stages import Span
 from app.stages.asr import merge_spans, missed_tail
 from app.transcript import LONGEST_SEGMENT_S, Segment, Transcript, Word, split_at_sentences
-from app.writers import WRITERS
 
 
 def words(*pieces: tuple[float, float, str]) -> tuple[Word, ...]:
@@ -107,34 +105,12 @@ TALK = Transcript(
 )
 
 
-def test_subrip() -> None:
-    assert WRITERS["srt"](TALK) == (
-        "1\n00:00:00,000 --> 00:00:01,234\n¿Qué tal?\n\n2\n01:01:01,001 --> 01:01:03,000\nAdiós.\n\n"
-    )
-
-
-def test_text() -> None:
-    assert WRITERS["txt"](TALK) == "¿Qué tal?\nAdiós.\n"
-
-
-def test_json_is_what_readers_of_whisperx_expect() -> None:
-    text = WRITERS["json"](TALK)
-    written = json.loads(text)
-
-    assert "¿Qué tal?" in text
-    assert written["language"] == "es"
-    assert written["segments"][0]["words"][1] == {"start": 0.5, "end": 1.2344, "word": "tal?", "score": 0.9}
-    assert written["segments"][1] == {"start": 3661.0006, "end": 3662.9996, "text": "Adiós.", "words": []}
-    assert "speaker" not in text
-    assert written["notes"] == ["2 damaged packets passed over"]
-
-
 @pytest.mark.parametrize(
     "message",
     [
         Loaded("asr", "base on cpu", 1.5),
         Started("vad", None),
-        Progress(3.0, 9.0),
+        Progress(1, 3.0, 9.0),
         Finished("asr", 2, 1.0, 30.0),
         Result(1, TALK, final=True),
         Reused(("decode", "vad"), 3),
