@@ -163,7 +163,8 @@ def test_an_existing_output_is_replaced_whole(run_app: RunApp, tmp_path: Path) -
 
     assert "Diane" in old.read_text()
     assert reader.read() == "an older transcript\n" * 1000
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sample.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sample.txt", "sample.txt.bak"]
+    assert (tmp_path / "sample.txt.bak").read_text() == "an older transcript\n" * 1000  # we had not written it
 
 
 def test_an_output_that_can_not_be_written_is_said(
