@@ -5,7 +5,7 @@ from each version's c10/cuda/CUDAAllocatorConfig.{h,cpp} and c10/core/AllocatorC
 against the installed torch itself; it passed with 2.8.0, 2.9.1, 2.10.0, 2.11.0, 2.12.1, 2.13.0, 2.14.1 and 2.15.0.
 """
 
-from launcher.hardware import under_wsl
+from launcher import under_wsl
 
 _BOOLEAN = ("True", "False")
 _POWERS = tuple(str(1 << power) for power in range(31))
@@ -55,23 +55,17 @@ SINCE = {
 
 def options(value: str) -> list[tuple[str, str]]:
     """The pairs of a string: split at commas outside [], spaces dropped, one comma at the end allowed, as in torch."""
-    found: list[tuple[str, str]] = []
     value = value.replace(" ", "")
     if not value:
-        return found
-    depth, word = 0, ""
-    for character in value + "," * (value == "," or not value.endswith(",")):
+        return []
+    depth, words = 0, [""]
+    for character in value if value == "," else value.removesuffix(","):
         depth += (character == "[") - (character == "]")
         if character == "," and depth <= 0:
-            option, _, setting = word.partition(":")
-            found.append((option, setting))
-            word = ""
+            words.append("")
         else:
-            word += character
-    if word:  # a list that is not closed
-        option, _, setting = word[:-1].partition(":")
-        found.append((option, setting))
-    return found
+            words[-1] += character
+    return [(option, setting) for option, _, setting in (word.partition(":") for word in words)]
 
 
 def wrong_option(name: str, value: str, torch: tuple[int, int] | None) -> str:
@@ -79,10 +73,9 @@ def wrong_option(name: str, value: str, torch: tuple[int, int] | None) -> str:
     seen = set()
     for option, setting in options(value):
         if option not in OPTIONS:
-            from difflib import get_close_matches
+            from launcher.report import nearest
 
-            near = get_close_matches(option, OPTIONS, 1, 0.5)
-            return f"{name}: torch knows no option {option!a}" + (f"; did you mean {near[0]}?" if near else "")
+            return f"{name}: torch knows no option {option!a}" + nearest(option, OPTIONS, 0.5)
         since = SINCE.get(option, (2, 8))
         if torch and torch < since:
             return f"{name}: {option} came with torch {since[0]}.{since[1]}; this one is {torch[0]}.{torch[1]}"

@@ -7,7 +7,7 @@ import os
 
 from launcher import LauncherError
 from launcher.environment import LISTS, Plan
-from launcher.profiles import Setting
+from launcher.profiles import Setting, shipped_folder
 from launcher.target import Target
 
 # What the launcher itself exports.
@@ -16,8 +16,10 @@ OWN = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
 SETTINGS = ("MODEL", "DEVICE", "COMPUTE_TYPE", "BATCH_SIZE", "RESIDENT", "SPLIT_MB", "ENV_DIR")
 # These run code of the setter's choosing in every interpreter or shell that sees them: too much for a line in a file.
 HIJACKS = frozenset(
-    "BASH_ENV ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PYTHONHOME PYTHONSTARTUP PYTHONPATH PYTHONINSPECT "
-    "PERL5OPT PERL5LIB RUBYOPT NODE_OPTIONS LD_AUDIT GCONV_PATH".split()
+    "BASH_ENV ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PS4 ZDOTDIR PYTHONHOME PYTHONSTARTUP PYTHONPATH PYTHONINSPECT "
+    "PYTHONUSERBASE PYTHONPLATLIBDIR PERL5OPT PERL5LIB PERLLIB PERL5DB RUBYOPT RUBYLIB NODE_OPTIONS NODE_PATH "
+    "LUA_INIT JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS LD_AUDIT GCONV_PATH CUDA_INJECTION64_PATH "
+    "OMP_TOOL_LIBRARIES GTK_MODULES".split()
 )
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 
@@ -57,6 +59,19 @@ WORDS = {
     "CT2_CUDA_ALLOCATOR": ("cub_caching", "cuda_malloc_async"),
     "OMP_WAIT_POLICY": ("PASSIVE", "ACTIVE", "passive", "active"),
 }
+# What else is read under these prefixes: a name that is only like one of them, or of those above, is a slip.
+PREFIXES = ("MALLOC_", "CUDA_", "PYTORCH_", "OMP_", "HF_")
+KNOWN = (
+    "MALLOC_CHECK_ MALLOC_CONF CUDA_VISIBLE_DEVICES CUDA_HOME CUDA_PATH CUDA_CACHE_PATH CUDA_FORCE_PTX_JIT "
+    "CUDA_MODULE_DATA_LOADING CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY PYTORCH_JIT "
+    "PYTORCH_NO_CUDA_MEMORY_CACHING PYTORCH_NVML_BASED_CUDA_CHECK PYTORCH_KERNEL_CACHE_PATH OMP_SCHEDULE OMP_DYNAMIC "
+    "OMP_NESTED OMP_PROC_BIND OMP_PLACES OMP_STACKSIZE OMP_THREAD_LIMIT OMP_MAX_ACTIVE_LEVELS OMP_DISPLAY_ENV "
+    "OMP_DISPLAY_AFFINITY OMP_AFFINITY_FORMAT OMP_CANCELLATION OMP_TEAMS_THREAD_LIMIT OMP_NUM_TEAMS HF_HOME HF_TOKEN "
+    "HF_TOKEN_PATH HF_ENDPOINT HF_HUB_CACHE HF_XET_CACHE HF_ASSETS_CACHE HF_DATASETS_CACHE HF_MODULES_CACHE "
+    "HF_HUB_OFFLINE HF_DATASETS_OFFLINE HF_HUB_DISABLE_TELEMETRY HF_HUB_DISABLE_PROGRESS_BARS HF_HUB_DISABLE_XET "
+    "HF_HUB_DISABLE_SYMLINKS HF_HUB_DISABLE_SYMLINKS_WARNING HF_HUB_DISABLE_IMPLICIT_TOKEN HF_HUB_ENABLE_HF_TRANSFER "
+    "HF_HUB_DOWNLOAD_TIMEOUT HF_HUB_ETAG_TIMEOUT HF_HUB_VERBOSITY HF_XET_HIGH_PERFORMANCE"
+).split()
 
 
 def check(setting: Setting, value: str, target: Target, notes: list[str]) -> str | None:
@@ -65,20 +80,26 @@ def check(setting: Setting, value: str, target: Target, notes: list[str]) -> str
     check_name(name, origin)
     head, prefix, tail = name.partition("RUN_APP_")
     if prefix and not head and tail not in SETTINGS:
-        from difflib import get_close_matches
+        from launcher.report import nearest
 
-        near = get_close_matches(tail, SETTINGS, 1)
-        meant = f"did you mean {prefix}{near[0]}?" if near else f"there are {prefix}{', '.join(SETTINGS)}"
-        raise LauncherError(f"{origin}: nothing reads {name}; {meant}")
+        meant = nearest(name, (prefix + each for each in SETTINGS), 0.75)
+        raise LauncherError(f"{origin}: nothing reads {name}{meant or f'; there are {prefix}' + ', '.join(SETTINGS)}")
     if name in LISTS:
         return _existing(name, value, origin, target, notes)
     if fault := wrong(name, value, target):
         raise LauncherError(f"{origin}: {fault}")
-    if name == "OMP_NUM_THREADS" and value.isdigit() and not origin.startswith("--"):
+    if name.startswith(PREFIXES) and name not in (known := (*INTEGERS, *WORDS, *ALLOCATORS, *KNOWN)):
+        from launcher.report import nearest
+
+        if meant := nearest(name, known, 0.85):
+            notes.append(f"{origin}: nothing well known reads {name}{meant}")
+    if name == "OMP_NUM_THREADS" and not origin.startswith("--"):
         cores = len(os.sched_getaffinity(0))
-        if int(value) > cores:
+        lowered = ",".join(number if int(number) <= cores else str(cores) for number in value.split(","))
+        # Of the shipped number every small machine would be told at every start.
+        if lowered != value and not origin.startswith(f"{shipped_folder()}/"):
             notes.append(f"{origin}: OMP_NUM_THREADS={value} lowered to this machine's {cores} cores")
-            return str(cores)
+        return lowered
     return value
 
 

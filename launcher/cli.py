@@ -4,6 +4,7 @@ import os
 import sys
 
 from launcher import LauncherError, checks, environment, execute, profiles
+from launcher.masking import Mask
 from launcher.profiles import Setting
 from launcher.target import Target
 
@@ -48,13 +49,16 @@ def entry() -> int:
         from launcher import pages
 
         return pages.page(request.page, execute.inherited())
-    except LauncherError as error:
-        say(str(error))
-        return error.code
-    except OSError as error:
-        # A folder that cannot be read, a current directory that is gone: whatever the system says, in one line.
-        say(str(error))
-        return 2
+    except (LauncherError, OSError) as error:
+        return fail(error)
+
+
+def fail(error: LauncherError | OSError) -> int:
+    """Say why there is no start; the exit code."""
+    # getcwd names no file; beside it, whatever the system says of one that cannot be read.
+    gone = isinstance(error, FileNotFoundError) and error.filename is None
+    say("the current folder is gone; cd to one that is there" if gone else str(error))
+    return error.code if isinstance(error, LauncherError) else 2
 
 
 def say(message: str) -> None:
@@ -154,8 +158,9 @@ def start(request: Request) -> int:
     plan.environment["RUN_APP_SETTINGS"] = ",".join(plan.entries)
     notes += changes(plan, inherited, outer, request.keep)
     notes += checks.doubts(plan, target)
+    mask = Mask(plan)
     for note in notes:
-        say(note)
+        say(mask(note))
     argv = request.command or [sys.executable, "-P", "-m", "app", *request.app]
     if request.form:
         from launcher.report import show

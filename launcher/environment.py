@@ -1,6 +1,7 @@
 """Settings and the inherited environment -> the new environment and, for each name, who won over whom. Pure."""
 
 from launcher import LauncherError
+from launcher.masking import Mask
 from launcher.profiles import Setting, is_name
 
 # Lists of the loader: put in front of what is there, instead of replacing it.
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """A name the start sets: its final value, where that comes from, and what it won over (origin, value)."""
+    """A name the start sets: its final value, where that comes from, and what it won over (origin, value).
+
+    What a list of the loader won over stands behind its own entries.
+    """
 
     __slots__ = ("name", "origin", "replaced", "value")
 
@@ -60,6 +64,8 @@ def merge(
     """
     plan = Plan(inherited, outer)
     environment = plan.environment
+    # Of each name what was laid last: of a list only its own part.
+    laid: dict[str, str] = {}
     for setting in (*settings, *own):
         name = setting.name
         if name in keep and name in inherited:
@@ -73,20 +79,26 @@ def merge(
         # What the user's shell has already expanded is not expanded again.
         verbatim = setting.origin.startswith("--")
         value = setting.value if verbatim else expand(setting, environment, site_packages)
-        checked = check(setting, value)
+        try:
+            checked = check(setting, value)
+        except LauncherError:
+            shown = Mask(plan)(value)
+            if shown == value:
+                raise
+            check(setting, shown)  # says the same with the secret left out
+            raise LauncherError(f"{setting.origin}: {name} cannot be what its secret makes of it") from None
         if checked is None:
             continue
+        there = environment.get(name, "")
+        if decided and name in LISTS and join(name, there, checked) == join(name, there, ""):
+            continue
         before = plan.entries.get(name)
-        replaced = before.replaced if before else []
+        replaced = [("inherited", there)] if name in inherited else []
+        if before:
+            replaced = [*before.replaced, (before.origin, laid.get(name, before.value))]
+        laid[name] = checked
         if name in LISTS:
-            there = environment.get(name, "")
-            if decided and join(name, there, checked) == join(name, there, ""):
-                continue
             checked = join(name, checked, there)
-        elif before:
-            replaced = [*replaced, (before.origin, before.value)]
-        elif name in inherited:
-            replaced = [("inherited", inherited[name])]
         environment[name] = checked
         plan.entries[name] = Entry(name, checked, setting.origin, replaced)
     for name in unset:
@@ -103,15 +115,14 @@ def foresee(
     keep: "Iterable[str]" = (),
     unset: "Iterable[str]" = (),
 ) -> str | None:
-    """What `name` will be by these settings, before all of them are known; None where nothing sets it."""
-    if name in unset:
-        return None
-    last = next((setting for setting in reversed(settings) if setting.name == name), None)
-    if last is None or (name in keep and name in inherited):
-        return inherited.get(name)
-    if last.origin.startswith("--"):
-        return last.value
-    return expand(last, inherited | {setting.name: setting.value for setting in settings if setting is not last}, str)
+    """What `name` will be, before all the profiles are known; None where nothing sets it."""
+    # Only what it is made of: another line may well ask for a name of the profile that is yet to be picked.
+    wanted, needed = {name}, []
+    for setting in reversed(settings):
+        if setting.name in wanted:
+            wanted.update(word.partition("}")[0].partition(":-")[0] for word in setting.value.split("${")[1:])
+            needed.append(setting)
+    return merge(needed[::-1], inherited, keep=keep, unset=unset).environment.get(name)
 
 
 def join(name: str, first: str, second: str) -> str:

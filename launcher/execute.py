@@ -49,10 +49,13 @@ def search(command: str, environment: dict[str, str]) -> str:
             if os.access(candidate, os.X_OK):
                 return candidate
             denied = denied or candidate
-        elif "/" in command and os.path.isdir(candidate):
-            raise LauncherError(f"{candidate}: a folder, not a program", 126)
+        elif "/" in command and os.path.exists(candidate):
+            kind = "a folder" if os.path.isdir(candidate) else "no regular file"
+            raise LauncherError(f"{candidate}: {kind}, not a program", 126)
     if denied:
-        raise LauncherError(f"{denied}: not executable; chmod +x {denied}", 126)
+        import shlex
+
+        raise LauncherError(f"{denied}: not executable; chmod +x {shlex.quote(denied)}", 126)
     raise LauncherError(f"{command}: command not found", 127)
 
 

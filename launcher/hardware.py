@@ -3,6 +3,7 @@
 import os
 
 from launcher import LauncherError, execute
+from launcher import under_wsl as under_wsl
 from launcher.profiles import Setting
 
 TYPE_CHECKING = False
@@ -33,11 +34,6 @@ class Card:
     def __str__(self) -> str:
         mib = f", {self.mib} MiB" if self.mib else ", memory unknown"
         return self.name + mib + (", compute capability {}.{}".format(*self.capability) if self.capability[0] else "")
-
-
-def under_wsl() -> bool:
-    """Whether this kernel is WSL's."""
-    return "microsoft" in os.uname().release.lower()
 
 
 def on_windows_drive(path: str) -> bool:

@@ -64,10 +64,12 @@ def find(name: str, inherited: dict[str, str]) -> str:
         if "," in path:
             raise LauncherError(f"{path}: a comma parts two profiles, so a path can hold none; --env-file takes it")
         return path
+    if not name:
+        raise LauncherError("a profile without a name; -p NAME[,NAME...], or RUN_APP_PROFILE=NAME[,NAME...]")
     places = folders(inherited)
     for folder in places:
         path = os.path.join(folder, f"{name}.env")
-        if name and os.path.lexists(path):
+        if os.path.lexists(path):
             return path
     from launcher.report import unknown_profile
 
@@ -103,10 +105,10 @@ def read(path: str, notes: list[str]) -> list[Setting]:
             raise LauncherError(f"{origin}: {name} already stands in line {lines[name]}; keep one of the two")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             raise LauncherError(f"{origin}: the value of {name} keeps its quotes; write one pair, or none")
-        if value.count("$") > value.count("${"):
-            from launcher.report import literal_dollar
+        if value.count("$") > value.count("${") or any(mark in value for mark in "`~;"):
+            from launcher.report import unexpanded
 
-            literal_dollar(origin, name, value, notes)
+            unexpanded(origin, name, value, notes)
         lines[name] = line
         settings.append(Setting(name, value, origin))
     if not settings:
@@ -133,7 +135,7 @@ def _text(path: str, notes: list[str]) -> str:
             writable(path, mode, notes)
         if status.st_size > MAX_BYTES:
             raise LauncherError(f"{path}: {status.st_size} bytes; a profile has at most {MAX_BYTES}")
-        data = os.read(descriptor, MAX_BYTES)
+        data = os.read(descriptor, MAX_BYTES).removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise LauncherError(f"{path}: {error.strerror}") from None
     finally:

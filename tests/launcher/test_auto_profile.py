@@ -199,6 +199,16 @@ def test_cuda_visible_devices_counts_whoever_sets_it(
     assert said.endswith("(by CUDA_VISIBLE_DEVICES=1)")
 
 
+def test_cuda_visible_devices_may_be_made_of_other_names(auto: Auto, profile: Callable[..., Path]) -> None:
+    profile("LAST=${DIGIT:-0}\nGPU=${LAST}\nCUDA_VISIBLE_DEVICES=${GPU}\nAFTER=${RUN_APP_MODEL}", "card")
+    cards = (GEFORCE_24, BLACKWELL_96)
+    assert auto(*cards, words=("-p", "auto,card"))[0] == "blackwell96,card float16 0".replace("blackwell96", "gpu")
+    profile("DIGIT=1\n", "digit")
+    assert auto(*cards, words=("-p", "auto,digit,card"))[0] == "blackwell96,digit,card float16 1"
+    assert auto(*cards, words=("-p", "auto,card", "--set", "GPU=1"))[0] == "gpu,card float16 0"
+    assert auto(*cards, devices="1", words=("-p", "auto,card", "--unset", "CUDA_VISIBLE_DEVICES"))[0].startswith("gpu,")
+
+
 def test_cuda_visible_devices_that_is_kept_or_unset_counts_as_that(auto: Auto, profile: Callable[..., Path]) -> None:
     profile("CUDA_VISIBLE_DEVICES=0", "card")
     cards, name = (GEFORCE_24, BLACKWELL_96), "CUDA_VISIBLE_DEVICES"

@@ -118,7 +118,8 @@ def test_line_numbers_point_at_the_name(text: str) -> None:
 
 def test_print_sh_gives_every_value_back() -> None:
     """One shell reads 300 values of the characters that shells mind."""
-    from launcher.report import Mask, _sh
+    from launcher.masking import Mask
+    from launcher.report import _sh
 
     chosen = random.Random(3)
     values = ["".join(chosen.choices("ab'\"\\$`! \n\t*?[]{}();&|<>#~%é", k=chosen.randrange(12))) for _ in range(300)]

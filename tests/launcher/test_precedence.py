@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.launching import PYTHON, Run
+from tests.launcher.launching import PYTHON, RUN_APP, Run
 
 Profile = Callable[..., Path]
 SHOW_X = ("--", "sh", "-c", 'printf %s "${X-unset}"')
@@ -210,6 +210,39 @@ def test_print_sh_is_for_eval(run_app: Run, profile: Profile, tmp_path: Path) ->
     script = printed + 'printf "%s|" "$A" "$B" "${C-unset}" "${U-unset}" "$RUN_APP_PROFILE"'
     done = run_app("-p", "cpu", "--set", "U=1", "--", "sh", "-c", script)
     assert done.stdout == "it's|a\nb||unset|mine|"
+
+
+def test_a_shell_that_took_a_profile_is_no_start(run_app: Run, profile: Profile) -> None:
+    """What is edited later counts, and so does a profile that is named, though the old values are exported."""
+    profile("X=old\nY=old")
+    profile("X=other", "other")
+    printed = run_app("-p", "mine", "--print=sh").stdout
+    profile("X=edited")
+    for words, x in (([], "edited"), (["-p", "mine"], "edited"), (["-p", "other"], "other")):
+        for outer in ([], ["-p", "cpu", "--"], ["-p", "mine", "--"]):
+            script = 'eval "$0"; exec "$@"'
+            shell = ["sh", "-c", script, printed, *RUN_APP, *words, "--", "sh", "-c", "echo $X $Y"]
+            done = run_app(args=[*RUN_APP, *outer, *shell] if outer else shell)
+            assert done.stdout == f"{x} old\n", (words, outer, done.stderr)
+
+
+def test_a_list_says_where_each_part_comes_from(run_app: Run, profile: Profile, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    a, b, c = (f"{tmp_path}/{name}" for name in "abc")
+    low, high = profile(f"LD_LIBRARY_PATH={a}", "low"), profile(f"A=1\nLD_LIBRARY_PATH={b}", "high")
+    words, env = ("-p", "low,high"), {"LD_LIBRARY_PATH": c}
+    shown = run_app(*words, "--print", env=env).stdout
+    assert f"{b}:{a}:{c}  {high}:2\n" in shown
+    assert f" in front of '{a}' from {low}:1\n" in shown
+    assert f" in front of '{c}' from inherited\n" in shown
+    (entry,) = [
+        each
+        for each in json.loads(run_app(*words, "--print=json", env=env).stdout)["settings"]
+        if each["name"] == "LD_LIBRARY_PATH"
+    ]
+    assert (entry["value"], entry["origin"], entry["replaced"]) == (f"{b}:{a}:{c}", f"{high}:2", [])
+    assert entry["in_front_of"] == [{"origin": f"{low}:1", "value": a}, {"origin": "inherited", "value": c}]
 
 
 @pytest.mark.parametrize("form", ["table", "sh", "json"])

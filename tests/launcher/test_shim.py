@@ -221,6 +221,50 @@ def test_a_profile_that_is_only_wished_for_is_not_in_effect(script: Script) -> N
     assert done.stdout == "True\nwsl 1 []\n", done.stderr
 
 
+@pytest.mark.parametrize("asked", ["gpu48", "wsl", "gpu48,wsl", "", "auto"])
+def test_a_part_of_what_is_in_effect_is_in_effect(script: Script, asked: str) -> None:
+    text = f"print('run')\n{ENSURE}print(ensure({asked!r}))\n{AT_EXEC}"
+    done = script(text, options=("-P", "-m", "launcher", "-p", "gpu48,wsl", "--", PYTHON, "script.py"))
+    assert done.stdout == "run\nTrue\ngpu48,wsl 1 []\n", done.stderr
+
+
+@pytest.mark.parametrize("asked", ["wsl,gpu48", "gpu48,cpu"])
+def test_another_order_or_one_more_is_another_profile(script: Script, asked: str) -> None:
+    text = f"{ENSURE}ensure({asked!r})\n{AT_EXEC}"
+    done = script(text, options=("-P", "-m", "launcher", "-p", "gpu48,wsl", "--", PYTHON, "script.py"))
+    assert done.stdout.startswith(f"{asked} "), done.stderr
+
+
+def test_without_a_name_it_is_the_exported_choice_or_auto(script: Script) -> None:
+    text = f"{ENSURE}print(ensure())\n{AT_EXEC}"
+    assert script(text, env={"RUN_APP_PROFILE": "cpu,wsl"}).stdout == "True\ncpu,wsl 1 []\n"
+    assert "auto picked" in script(text).stderr
+
+
+def test_what_one_program_asked_for_is_nothing_to_its_children(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(f"{ENSURE}print(ensure('cpu'))\n{AT_EXEC}")
+    child = "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'])\n"
+    done = script(f"{ENSURE}ensure('cpu')\nensure('wsl')\n{child}")
+    assert done.stdout == "True\ncpu 1 []\n", done.stderr
+    assert done.stderr.count("laid aside") == 1  # said by the parent, of its own first wish
+
+
+def test_a_script_that_no_longer_stands_where_it_was_started_is_not_run_again(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    text = f"import os; os.chdir('data')\n{ENSURE}print(ensure('wsl'))\n"
+    done = script(text)
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert f"{tmp_path}/script.py was started from another current folder; call ensure() before all else" in done.stderr
+
+
+def test_under_pytest_the_streams_are_not_the_programs_own(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(f"{ENSURE}def test_x():\n    assert ensure('wsl') is False\n")
+    done = script("", options=("-m", "pytest", "-q", "-p", "no:cacheprovider", "-rP"))
+    assert done.returncode == 0, done.stdout
+    says = "profile wsl is not in effect: pytest has taken the program's streams; start it by: run-app -p wsl -- pytest"
+    assert says in done.stdout
+
+
 def test_what_a_script_above_asked_for_is_nothing_to_a_start_of_its_own(script: Script) -> None:
     start = (
         f"import subprocess, sys\nsubprocess.run([sys.executable, '-P', '-m', 'launcher', '-p', 'cpu', '--', {PYTHON!r}"

@@ -106,6 +106,9 @@ def test_an_app_is_started_as_a_module_by_the_same_interpreter_without_the_curre
         (["-p", "cpu", "--", "/etc/passwd"], 126, "/etc/passwd: not executable"),
         (["-p", "cpu", "--", "/etc"], 126, "/etc: a folder, not a program"),
         (["-p", "cpu", "--", ""], 127, "command not found"),
+        (["-p", "cpu", "--", "/dev/null"], 126, "/dev/null: no regular file, not a program"),
+        (["-p", "", "--", "true"], 2, "a profile without a name; -p NAME"),
+        (["-p", "cpu,", "--", "true"], 2, "a profile without a name; -p NAME"),
     ],
 )
 def test_a_start_that_cannot_be_is_one_line_and_the_right_code(
@@ -159,13 +162,30 @@ def test_later_profiles_win(run_app: Run) -> None:
     assert done.stdout == "gpu48,cpu cpu\n"
 
 
-@pytest.mark.parametrize("text", ["A=1\n", "# what\r\nA=1\r\n"], ids=["LF", "CRLF"])
+def test_the_mend_of_a_mode_is_a_command_of_a_shell(run_app: Run, tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    for name, mode, command in (
+        ("tool", 0o644, "chmod +x "),
+        ("x.env", 0o646, "chmod o-w "),
+        ("x.env", 0o664, "chmod g-w "),
+    ):
+        file = tmp_path / "a b" / name
+        file.write_text("X=1\n")
+        file.chmod(mode)
+        words = ("-p", "cpu", "--", str(file)) if name == "tool" else ("-p", str(file), "--", "true")
+        said = run_app(*words).stderr
+        subprocess.run(["sh", "-c", said[said.index(command) :]], check=True)
+        assert file.stat().st_mode & 0o777 == {"tool": 0o755, "x.env": 0o644}[name]
+
+
+@pytest.mark.parametrize("profiles", ["cpu,mine", "gpu48,wsl"])
+@pytest.mark.parametrize("text", ["A=1\n", "# what\r\nA=1\r\n", "\ufeffA=1\n"], ids=["LF", "CRLF", "BOM"])
 def test_nothing_heavy_is_imported_on_the_way_to_exec(
-    home: dict[str, str], profile: Callable[..., Path], tmp_path: Path, text: str
+    home: dict[str, str], profile: Callable[..., Path], tmp_path: Path, text: str, profiles: str
 ) -> None:
     """-X importtime names every module the launcher's own process imported."""
     profile(text)
-    start = "import sys; sys.argv[1:] = ['-p', 'cpu,mine', '--', 'true']; from launcher.cli import entry; entry()"
+    start = f"import sys; sys.argv[1:] = ['-p', {profiles!r}, '--', 'true']; from launcher.cli import entry; entry()"
     # A checkout under umask 002.
     for folder in ("launcher", "env"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
@@ -176,7 +196,21 @@ def test_nothing_heavy_is_imported_on_the_way_to_exec(
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=env)
     modules = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "launcher.profiles" in modules
-    unwanted = {"app", "torch", "gradio", "dotenv", "argparse", "typing", "re", "logging", "pathlib", "enum", "json"}
+    unwanted = {
+        "launcher.hardware",
+        "launcher.report",
+        "app",
+        "torch",
+        "gradio",
+        "dotenv",
+        "argparse",
+        "typing",
+        "re",
+        "logging",
+        "pathlib",
+        "enum",
+        "json",
+    }
     assert not modules & unwanted
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.launching import PYTHON, ROOT, Run
+from tests.launcher.launching import PYTHON, ROOT, RUN_APP, Run
 
 Profile = Callable[..., Path]
 STARTED = ("--", "echo", "started")
+ON_WSL = "os.uname = lambda: type('U', (), {'release': '5.15.153.1-Microsoft-standard-WSL2'});"
 
 
 def refused(run_app: Run, *words: str, **env: str) -> str:
@@ -52,6 +53,8 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
         ("PYTHONHOME=/x\n", 1, "PYTHONHOME runs code"),
         ("PYTHONSTARTUP=/x\n", 1, "PYTHONSTARTUP runs code"),
         ("PYTHONPATH=/x\n", 1, "--set PYTHONPATH=..."),
+        ("PYTHONUSERBASE=/x\n", 1, "PYTHONUSERBASE runs code"),
+        ("ZDOTDIR=/x\n", 1, "ZDOTDIR runs code"),
         ("RUN_APP_SETTINGS=x\n", 1, "it cannot be set"),
         ("RUN_APP_MODLE=base\n", 1, "nothing reads RUN_APP_MODLE; did you mean RUN_APP_MODEL?"),
         ("RUN_APP_COMPUTE=int8\n", 1, "did you mean RUN_APP_COMPUTE_TYPE?"),
@@ -301,7 +304,7 @@ def test_on_a_windows_drive_where_every_file_shows_0777_it_is_a_warning(
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sdc / ext4 rw 0 0\nC:\\134 {tmp_path} 9p rw 0 0\n")
     driver = (
-        "import sys, launcher.hardware as h; h.under_wsl = lambda: True; h.MOUNTS = sys.argv.pop(1);"
+        "import os, sys, launcher.hardware as h;" + ON_WSL + "h.MOUNTS = sys.argv.pop(1);"
         "from launcher.cli import entry; sys.exit(entry())"
     )
     words = ("-p", "mine", *STARTED)
@@ -321,7 +324,7 @@ def test_a_windows_drive_is_known_through_a_link_and_by_a_name_with_a_blank(tmp_
     escaped = str(drive).replace(" ", "\\040")
     lines = ["/dev/sdc / ext4 rw 0 0", f"C:\\134 {escaped} 9p rw 0 0"]
     ask = (
-        "import sys, launcher.hardware as h; h.under_wsl = lambda: True; h.MOUNTS = sys.argv[1];"
+        "import os, sys, launcher.hardware as h;" + ON_WSL + "h.MOUNTS = sys.argv[1];"
         "print(*map(h.on_windows_drive, sys.argv[2:]))"
     )
 
@@ -369,11 +372,79 @@ def test_no_part_of_a_secret_is_in_an_error(run_app: Run, profile: Profile) -> N
         assert "hunter2" not in run_app("-p", "mine", *STARTED).stderr
 
 
-def test_a_dollar_without_braces_is_literal_and_said(run_app: Run, profile: Profile) -> None:
-    path = profile("A=$HOME/x")
-    done = run_app("-p", "mine", "--", "sh", "-c", 'echo "$A"')
-    assert done.stdout == "$HOME/x\n"
-    assert done.stderr == f"run-app: {path}:1: $HOME in A is taken literally; ${{HOME}} is expanded\n"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MALLOC_ARENA_MAX", "${HF_TOKEN}"),
+        ("LD_LIBRARY_PATH", "/${HF_TOKEN}"),
+        ("PYTORCH_CUDA_ALLOC_CONF", "${HF_TOKEN}"),
+        ("CUDA_VISIBLE_DEVICES", "0,${URL}"),
+        ("RUN_APP_DEVICE", "${OLD}"),
+    ],
+)
+def test_a_secret_that_made_a_value_wrong_is_not_quoted(
+    run_app: Run, profile: Profile, tmp_path: Path, name: str, value: str
+) -> None:
+    """Nor a part of it, where the reader of the value takes it apart."""
+    (tmp_path / "first.env").write_text("OLD=${HF_TOKEN}\n")
+    path = profile(f"HF_TOKEN=hunter2:hunter3,hunter4\nURL=https://${{HF_TOKEN}}@hub\n{name}={value}\n")
+    message = refused(run_app, "-p", "./first.env,mine", HF_TOKEN="old-hunter1:part")
+    assert message.startswith(f"{path}:3: {name}")
+    assert "***" in message
+    assert "hunter" not in message
+
+
+def test_a_secret_is_in_no_note_either(run_app: Run, profile: Profile) -> None:
+    profile("A=1")
+    done = run_app("-p", "mine", *STARTED, env={"HF_TOKEN": "hunter2", "MALLOC_ARENA_MAX": "hunter2"})
+    assert (done.stdout, "hunter2" in done.stderr) == ("started\n", False)
+    assert "inherited MALLOC_ARENA_MAX=***: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("A=$HOME/x", "$HOME in A is taken literally; ${HOME} is expanded"),
+        ("A=$(date)", "$( in A is taken literally; no shell reads this file"),
+        ("A=`date`", "` in A is taken literally; no shell reads this file"),
+        ("A=~/x", "~ in A is taken literally; ${HOME} is expanded"),
+        ("A=/bin:~/x", "~ in A is taken literally; ${HOME} is expanded"),
+        ("export A=1; export B=2", "; export in A is taken literally; one NAME=value a line"),
+        ("A=1;B=2", ";B= in A is taken literally; one NAME=value a line"),
+        ("A=1;2~3~/$5", ""),
+        ("A_TOKEN=`date`", ""),
+    ],
+)
+def test_what_only_a_shell_would_expand_is_literal_and_said(
+    run_app: Run, profile: Profile, line: str, says: str
+) -> None:
+    path = profile(f"{line}\n")
+    done = run_app("-p", "mine", "--", "sh", "-c", 'echo "$A$A_TOKEN"')
+    assert done.stdout == line.removeprefix("export ").partition("=")[2] + "\n"
+    assert done.stderr == (f"run-app: {path}:1: {says}\n" if says else "")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CUDA_VISIBLE_DEVICE", "CUDA_VISIBLE_DEVICES"),
+        ("PYTORCH_CUDA_ALLOC_CONFIG", "PYTORCH_CUDA_ALLOC_CONF"),
+        ("OMP_NUM_THREAD", "OMP_NUM_THREADS"),
+        ("HF_HUB_OFLINE", "HF_HUB_OFFLINE"),
+        ("MALLOC_ARENAS_MAX", "MALLOC_ARENA_MAX"),
+        ("CUDA_OF_MY_OWN", ""),
+        ("HF_HOME", ""),
+        ("XOMP_NUM_THREAD", ""),
+    ],
+)
+def test_a_name_that_is_only_like_a_known_one_is_warned_of(
+    run_app: Run, profile: Profile, name: str, meant: str
+) -> None:
+    path = profile(f"{name}=1\n")
+    done = run_app("-p", "mine", *STARTED)
+    assert done.stdout == "started\n"
+    says = f"run-app: {path}:1: nothing well known reads {name}; did you mean {meant}?\n"
+    assert done.stderr == (says if meant else "")
 
 
 def test_more_threads_than_cores_are_lowered_and_said(run_app: Run, profile: Profile) -> None:
@@ -386,6 +457,27 @@ def test_more_threads_than_cores_are_lowered_and_said(run_app: Run, profile: Pro
     assert run_app("-p", "mine", "--set", "OMP_NUM_THREADS=64", *show).stdout == "64\n"
     profile(f"OMP_NUM_THREADS={cores},1")
     assert run_app("-p", "mine", *show).stdout == f"{cores},1\n"
+    profile("OMP_NUM_THREADS=4096,1,4095")
+    done = run_app("-p", "mine", *show)
+    assert done.stdout == f"{cores},1,{cores}\n"
+    assert f"OMP_NUM_THREADS=4096,1,4095 lowered to this machine's {cores} cores" in done.stderr
+
+
+def test_the_shipped_number_of_threads_is_lowered_without_a_word(run_app: Run, home: dict[str, str]) -> None:
+    words = [
+        "taskset",
+        "-c",
+        str(min(os.sched_getaffinity(0))),
+        *RUN_APP,
+        "-p",
+        "wsl",
+        "--",
+        "printenv",
+        "OMP_NUM_THREADS",
+    ]
+    done = run_app(args=words)
+    assert done.stdout == "1\n"
+    assert "OMP_NUM_THREADS" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -427,10 +519,7 @@ def test_a_torch_that_does_not_read_the_new_name_is_warned_of(run_app: Run, tmp_
 
 
 def test_expandable_segments_under_wsl_is_warned_of_and_profile_wsl_takes_it_out(run_app: Run) -> None:
-    driver = (
-        "import sys, launcher.hardware as h; h.under_wsl = lambda: True;"
-        "from launcher.cli import entry; sys.exit(entry())"
-    )
+    driver = "import os, sys;" + ON_WSL + "from launcher.cli import entry; sys.exit(entry())"
     start = ("-p", "cpu", "--", PYTHON, "-c", driver)
     show = ("--", "sh", "-c", "echo $PYTORCH_CUDA_ALLOC_CONF")
     assert "expandable_segments:True can fail under WSL2" in run_app(*start, "-p", "gpu48", *show).stderr
