@@ -20,7 +20,7 @@ from app.stages.ladder import trouble
 if TYPE_CHECKING:
     from app.models.speakers import Diarizer
 
-VERSION = 2
+VERSION = 1
 """Of what happens here and in the embedded diarizer to a waveform; a change of the result takes the next number."""
 SEGMENTATION_SHARE = 0.15
 """Of community-1's time; the rest goes to its embeddings."""

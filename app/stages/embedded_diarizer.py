@@ -7,9 +7,9 @@ processor than torch does. Its class for CAM++ is loaded by path, the features a
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,11 @@ STEP = SAMPLE_RATE
 HOP_S, FIRST_FRAME_S = 0.016875, 0.03096875
 """Of segmentation-3.0: from frame to frame, and the middle of the first."""
 DIMENSION, MEL_BINS = 192, 80
-SHORTEST_S, GRAIN_S = 0.2, 0.1
-"""What CAM++ is given: no less than the one, and a multiple of the other, so that pieces fit into batches."""
+SHORTEST_S = 0.2
+"""Less speech is not given to CAM++."""
+GRAIN = 50
+"""It is given a multiple of so many frames of 10 ms, the last ones from the piece's beginning again: torch keeps what
+it prepared for each shape of a batch, 2 MB and more, and pieces have any length."""
 SEGMENTATION_SHARE = 0.5
 """Of the time."""
 
@@ -113,32 +116,32 @@ class EmbeddedDiarizer:
         """Shape (times, 192), of unit length; NaN for what is too short."""
         import numpy as np
         import torch
-        from torchaudio.compliance import kaldi
 
-        fbank = partial(kaldi.fbank, num_mel_bins=MEL_BINS, sample_frequency=SAMPLE_RATE, dither=0.0)
         result = np.full((len(times), DIMENSION), np.nan, np.float32)
         alike: dict[int, list[int]] = defaultdict(list)
         for at, (start, end) in enumerate(times):
             if end - start >= SHORTEST_S:
-                alike[int((end - start + 1e-6) / GRAIN_S)].append(at)
+                alike[math.ceil((end - start) * 100 / GRAIN)].append(at)
         done = 0
         with torch.inference_mode():
             for grains, members in sorted(alike.items()):
-                length = int(grains * GRAIN_S * SAMPLE_RATE)
-                for first in range(0, len(members), batch_size):
-                    some = members[first : first + batch_size]
-                    batch = []
-                    for at in some:
-                        middle = int((times[at][0] + times[at][1]) / 2 * SAMPLE_RATE)
-                        begin = max(0, min(middle - length // 2, len(waveform) - length))
-                        sound = torch.from_numpy(waveform[begin : begin + length]).to(self._device)
-                        features = fbank(sound[None])
-                        batch.append(features - features.mean(dim=0))
-                    rows = self._embedding(torch.stack(batch))
+                whole = len(members) // batch_size * batch_size
+                batches = [members[at : at + batch_size] for at in range(0, whole, batch_size)]
+                for some in [*batches, *([at] for at in members[whole:])]:
+                    rows = self._embedding(torch.stack([self._features(waveform, *times[at], grains) for at in some]))
                     result[some] = torch.nn.functional.normalize(rows).cpu().numpy()
                     done += len(some)
                     report(done / len(times))
         return result
+
+    def _features(self, waveform: Any, start: float, end: float, grains: int) -> Any:
+        import torch
+        from torchaudio.compliance import kaldi
+
+        sound = torch.from_numpy(waveform[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]).to(self._device)
+        features = kaldi.fbank(sound[None], num_mel_bins=MEL_BINS, sample_frequency=SAMPLE_RATE, dither=0.0)
+        frames = torch.arange(grains * GRAIN, device=self._device) % len(features)
+        return (features - features.mean(dim=0))[frames]
 
     @staticmethod
     def _spans(heard: Heard, found: Sequence[Piece], who: Sequence[Sequence[int]]) -> tuple[list[Span], list[Span]]:
