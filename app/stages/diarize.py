@@ -118,7 +118,8 @@ class Diarize:
         self._diarize = None
 
     def step_down(self, error: Exception) -> str | None:
-        kind = trouble(error)
+        # pyannote.audio makes a MemoryError of any, a card's too.
+        kind = trouble(error.__context__ if isinstance(error, MemoryError) and error.__context__ else error)
         if kind is None:
             return None
         if kind != "type" and self._batch_size > 1 and self._diarize is not None:
