@@ -29,7 +29,7 @@ from app.stages.vad import make_vad
 from app.transcript import Segment, Transcript, Word, from_dict
 from tests.app.sounds import RATE, prompts, tiny_en
 
-ENGINES = ("faster-whisper", "whisperx")
+ENGINES = ["faster-whisper", pytest.param("whisperx", marks=pytest.mark.slow)]
 TINY = AsrOptions(str(tiny_en()), "cpu", "int8", 8, 2, None)
 
 SILENT: Report = lambda *_: None  # noqa: E731
@@ -111,6 +111,7 @@ def test_beam_size_changes_the_text(name: str) -> None:
     assert transcript(name, dataclasses.replace(TINY, beam_size=1)).text != transcript(name).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_task_and_language(name: str) -> None:
     options = dataclasses.replace(TINY, model=base())
@@ -129,6 +130,7 @@ def test_task_and_language(name: str) -> None:
     assert translated.asr == dataclasses.replace(as_spoken.asr, task="translate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_batch_size_shows_in_what_was_used(name: str) -> None:
     work = Work(
@@ -302,6 +304,7 @@ def long_talk(model: str) -> tuple[Work, AsrOptions]:
     return Work(Path("talk"), waveform, 150.0, speech=speech), dataclasses.replace(TINY, model=model, batch_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_interrupted_run_goes_on_where_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     work, options = long_talk(base() if name == "faster-whisper" else TINY.model)
@@ -343,6 +346,7 @@ def test_an_interrupted_run_goes_on_where_it_was(name: str, monkeypatch: pytest.
     assert whole.transcript.asr.batches == batches
 
 
+@pytest.mark.slow
 def test_a_finished_checkpoint_asks_the_model_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     work, options = long_talk(TINY.model)
     stage = loaded("faster-whisper", options)
@@ -426,6 +430,7 @@ def tiled(start: float, end: float, times: int) -> Work:
     return Work(Path("loop"), waveform, seconds, speech=(Span(0.0, seconds),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_loop_is_cut_to_a_few_repeats_and_noted(name: str) -> None:
     work = tiled(8.2, 8.9, 40)
@@ -458,6 +463,7 @@ def test_a_chunk_decoded_again_has_its_own_times(monkeypatch: pytest.MonkeyPatch
     assert "no no" not in done.transcript.text
 
 
+@pytest.mark.slow
 def test_loops_survive_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = loaded("faster-whisper", dataclasses.replace(TINY, batch_size=1))
     speech = (Span(0.0, 25.0), Span(30.0, 55.0))

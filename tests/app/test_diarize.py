@@ -126,6 +126,7 @@ def test_a_short_remark_is_one_voice(diarize: Diarize, talk: Waveform) -> None:
     assert voices(turns_of(diarize, syllable)) in ([], ["SPEAKER_00"])
 
 
+@pytest.mark.slow
 def test_the_number_of_speakers_is_taken_at_the_persons_word(talk: Waveform) -> None:
     for said, found in (
         (Speakers(number=1), 1),
@@ -176,6 +177,7 @@ def test_the_ladder_goes_down_to_one_window_on_the_processor() -> None:
     assert said == ["batch size 32 -> 8", "batch size 8 -> 2", "batch size 2 -> 1", "device auto -> cpu", None]
 
 
+@pytest.mark.slow
 def test_a_released_stage_can_load_again_and_the_batch_size_changes_nothing(talk: Waveform) -> None:
     one = loaded()
     expected = turns_of(one, talk)

@@ -46,6 +46,7 @@ def words(written: Written, *fields: str) -> list[tuple[Any, ...]]:
     return [tuple(word[name] for name in fields) for segment in written["segments"] for word in segment["words"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "field", "value"),
     [
@@ -63,10 +64,12 @@ def test_how_it_was_recognised_is_in_the_output(
     assert transcribe(*option)["asr"][field] == value
 
 
+@pytest.mark.slow
 def test_compute_type(transcribe: Transcribe) -> None:
     assert words(transcribe(), "score") != words(transcribe("--compute-type", "float32"), "score")
 
 
+@pytest.mark.slow
 def test_beam_size(transcribe: Transcribe) -> None:
     """Following one way alone, another text or other probabilities come out."""
     one, five = transcribe("--beam-size", "1"), transcribe()
@@ -74,6 +77,7 @@ def test_beam_size(transcribe: Transcribe) -> None:
     assert words(one, "word", "score") != words(five, "word", "score")
 
 
+@pytest.mark.slow
 def test_batch_size(transcribe: Transcribe, tmp_path: Path) -> None:
     long = write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 3))
 
@@ -81,11 +85,13 @@ def test_batch_size(transcribe: Transcribe, tmp_path: Path) -> None:
     assert transcribe("--batch-size", "1", recording=long)["asr"]["batches"] >= 3
 
 
+@pytest.mark.slow
 def test_vad(transcribe: Transcribe) -> None:
     """Another detector finds other bounds, and so the words other times."""
     assert words(transcribe(), "start") != words(transcribe("--vad", "pyannote"), "start")
 
 
+@pytest.mark.slow
 def test_prompt(transcribe: Transcribe) -> None:
     """It spells names as it is told to."""
     told = transcribe("--prompt", "Dianne, from New Jersey, talks to Shiela, from Texas.")
@@ -94,6 +100,7 @@ def test_prompt(transcribe: Transcribe) -> None:
     assert "Dianne" in text(told)
 
 
+@pytest.mark.slow
 def test_hotwords(transcribe: Transcribe) -> None:
     assert words(transcribe(), "word", "score") != words(transcribe("--hotwords", "Dianne Shiela"), "word", "score")
 
@@ -106,6 +113,7 @@ def spanish() -> Path:
     return found["agent-alreadyon"]
 
 
+@pytest.mark.slow
 def test_language(transcribe: Transcribe, spanish: Path) -> None:
     detected = transcribe(recording=spanish, model="base")
     told = transcribe("--language", "pt", recording=spanish, model="base")
@@ -115,6 +123,7 @@ def test_language(transcribe: Transcribe, spanish: Path) -> None:
     assert text(detected) != text(told)
 
 
+@pytest.mark.slow
 def test_translate(transcribe: Transcribe, spanish: Path) -> None:
     said = text(transcribe(recording=spanish, model="base"))
     translated = transcribe("--translate", recording=spanish, model="base")

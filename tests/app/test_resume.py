@@ -91,6 +91,7 @@ def times_done(environment: dict[str, str]) -> Counter[tuple[str, str]]:
     return done + Counter({what for what, event in log if event == "reused" and not done[what]})
 
 
+EACH_STAGE = [stage if stage == "asr" else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES]
 EACH_ONCE = {(name, stage): 1 for name in FILES for stage in STAGES}
 
 
@@ -117,7 +118,7 @@ class Started:
         return self.process.wait(60)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_killed_front(
     line: Line,
     faulty: dict[str, str],
@@ -139,7 +140,7 @@ def test_a_killed_front(
         assert "a.wav: done before: decode, vad" in again.stderr
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_killed_worker(
     line: Line,
     faulty: dict[str, str],
@@ -157,7 +158,7 @@ def test_a_killed_worker(
     assert any("died of SIGKILL" in said and "trying once more" in said for said in started.said)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", EACH_STAGE)
 def test_an_abort_in_a_stage(
     line: Line,
     faulty: dict[str, str],
@@ -175,7 +176,7 @@ def test_an_abort_in_a_stage(
     assert "sitecustomize.py:" in said  # the last line of Python
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", EACH_STAGE)
 def test_ctrl_c(
     line: Line,
     faulty: dict[str, str],
@@ -214,7 +215,7 @@ def in_small_disks(script: str, folder: Path, environment: dict[str, str]) -> su
     return done
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_full_disk_for_the_state(
     line: Line,
     faulty: dict[str, str],
@@ -286,6 +287,7 @@ def test_a_stage_that_always_aborts_costs_only_what_it_would_add(
     assert "2 of 2 files done, 2 failed" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_recognition_goes_on_inside_the_file(
     command: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:

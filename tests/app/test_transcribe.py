@@ -54,7 +54,7 @@ def test_the_sample_becomes_text_subtitles_and_json(run_app: RunApp, tmp_path: P
         assert said in done.stderr
 
 
-@pytest.mark.parametrize("vad", ["pyannote", "silero"])
+@pytest.mark.parametrize("vad", ["silero", pytest.param("pyannote", marks=pytest.mark.slow)])
 def test_whisperx_gives_the_same_kind_of_result(run_app: RunApp, tmp_path: Path, vad: str) -> None:
     done = run_app("transcribe", "--sample", "--asr", "whisperx", "--vad", vad, "--offline")
 

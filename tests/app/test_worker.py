@@ -124,7 +124,9 @@ def test_an_end_from_outside_leaves_nothing_behind(
     assert logs(environment) == before
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
+@pytest.mark.parametrize(
+    "by", [signal.SIGABRT, *(pytest.param(by, marks=pytest.mark.slow) for by in (signal.SIGKILL, signal.SIGSEGV))]
+)
 def test_a_worker_that_dies_once_costs_nothing(
     start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
@@ -147,7 +149,7 @@ def test_a_worker_that_dies_once_costs_nothing(
         assert re.search(r", at \S+\.py:\d+ in ", line), line
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT])
+@pytest.mark.parametrize("by", [signal.SIGKILL, pytest.param(signal.SIGABRT, marks=pytest.mark.slow)])
 def test_a_worker_that_dies_of_one_file_twice_costs_that_file(
     start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
@@ -311,6 +313,7 @@ def test_a_state_folder_that_can_not_be_written_is_a_line(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_each_death_keeps_its_own_log(start: Start, environment: dict[str, str], long_talk: Path) -> None:
     before = logs(environment)
     another = Path(shutil.copy(long_talk, long_talk.with_name("another.wav")))
