@@ -21,7 +21,11 @@ def environment(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """A person's environment with folders of its own, and nothing of the developer's profile. What one test has
     finished is no help to the next.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_"))
+    }
     return kept | {
         "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")),
         "XDG_CACHE_HOME": str(home / "cache"),

@@ -96,6 +96,7 @@ def run(stage: Align, one: Work) -> tuple[Transcript, tuple[str, ...]]:
 # --- which model
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_whisperx_and_torchaudio() -> None:
     from torchaudio import pipelines
     from whisperx.alignment import DEFAULT_ALIGN_MODELS_HF, DEFAULT_ALIGN_MODELS_TORCH

@@ -364,6 +364,7 @@ class OutOfMemoryError(RuntimeError):
     """As torch's."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
     work, options = long_talk(TINY.model)

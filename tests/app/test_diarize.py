@@ -191,6 +191,7 @@ def test_a_released_stage_can_load_again_and_the_batch_size_changes_nothing(talk
     assert [turn.start for turn in again] == pytest.approx([turn.start for turn in expected], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_pipeline_in_community_1s_layout(tmp_path: Path, talk: Waveform) -> None:
     """Its own weights are behind a gate: real segmentation, and an embedding that has learnt nothing."""
     folder = stand_in(tmp_path / "community-1")

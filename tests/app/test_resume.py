@@ -140,6 +140,7 @@ def test_a_killed_front(
         assert "a.wav: done before: decode, vad" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_killed_worker(
     line: Line,
@@ -176,6 +177,7 @@ def test_an_abort_in_a_stage(
     assert "sitecustomize.py:" in said  # the last line of Python
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_ctrl_c(
     line: Line,
@@ -215,6 +217,7 @@ def in_small_disks(script: str, folder: Path, environment: dict[str, str]) -> su
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_full_disk_for_the_state(
     line: Line,

@@ -54,7 +54,8 @@ def test_the_sample_becomes_text_subtitles_and_json(run_app: RunApp, tmp_path: P
         assert said in done.stderr
 
 
-@pytest.mark.parametrize("vad", ["silero", pytest.param("pyannote", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("vad", ["silero", "pyannote"])
 def test_whisperx_gives_the_same_kind_of_result(run_app: RunApp, tmp_path: Path, vad: str) -> None:
     done = run_app("transcribe", "--sample", "--asr", "whisperx", "--vad", vad, "--offline")
 
@@ -122,7 +123,10 @@ sys.exit(cli.main(["transcribe", "--sample", {str(tmp_path / "copy.wav")!r}, "--
 
 @pytest.mark.parametrize(
     ("language", "voice", "name"),
-    [("en", "en_US_f_Allison", "agent-alreadyon"), ("es", "es_MX_f_Allison", "agent-alreadyon")],
+    [
+        pytest.param("en", "en_US_f_Allison", "agent-alreadyon", marks=pytest.mark.slow),
+        ("es", "es_MX_f_Allison", "agent-alreadyon"),
+    ],
 )
 def test_a_studio_prompt_in_its_language(run_app: RunApp, tmp_path: Path, language: str, voice: str, name: str) -> None:
     found = {path.stem: (text, path) for text, path in prompts(language, voice)}
@@ -176,6 +180,7 @@ def test_a_hub_model_is_fetched_once_with_a_bar_and_never_again(
         assert len(hub.of_repository()) == asked
 
 
+@pytest.mark.slow
 def test_options_act(run_app: RunApp, tmp_path: Path) -> None:
     done = run_app(
         *("transcribe", "--sample", "-o", "out", "-f", "json", "--model", tiny_en(), "--compute-type", "float32"),
@@ -186,13 +191,6 @@ def test_options_act(run_app: RunApp, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.json"]
     assert "faster-whisper on cpu, float32, 1 thread, batch 3" in done.stderr
     assert f"{tiny_en()} (folder)" in done.stderr
-
-
-def test_a_given_language_is_not_detected(run_app: RunApp, tmp_path: Path) -> None:
-    assert run_app("transcribe", "--sample", "--language", "es", "-f", "json").returncode == 0
-
-    written = json.loads((tmp_path / "sample.json").read_text())
-    assert (written["language"], written["language_probability"]) == ("es", 1.0)
 
 
 def test_the_summary_counts_each_stage(run_app: RunApp) -> None:

@@ -53,8 +53,8 @@ class Running:
 
 @pytest.fixture
 def long_talk(tmp_path: Path) -> Path:
-    """Four minutes of speech: long enough to be interrupted."""
-    return write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 10))
+    """A minute and a half of speech: long enough to be interrupted."""
+    return write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 4))
 
 
 @pytest.fixture
@@ -149,7 +149,8 @@ def test_a_worker_that_dies_once_costs_nothing(
         assert re.search(r", at \S+\.py:\d+ in ", line), line
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, pytest.param(signal.SIGABRT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT])
 def test_a_worker_that_dies_of_one_file_twice_costs_that_file(
     start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_worker_that_dies_of_one_file_twice_costs_that_file(
     assert "1 of 2 files done, 1 failed" in running.said
 
 
+@pytest.mark.slow
 def test_a_parent_that_ignores_its_children_hides_no_death(
     environment: dict[str, str], command: list[str], long_talk: Path
 ) -> None:
@@ -189,6 +191,7 @@ def test_no_library_in_the_worker_may_ask_the_hub(start: Start, long_talk: Path)
         assert running.worker().environ()["HF_HUB_OFFLINE"] == "1"
 
 
+@pytest.mark.slow
 def test_a_run_that_went_well_leaves_no_log(run_app: RunApp, environment: dict[str, str]) -> None:
     before = logs(environment)
 
@@ -238,11 +241,11 @@ def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
     "streams",
     [
         "| true",  # the reader of stdout leaves early
-        ">&-",
+        pytest.param(">&-", marks=pytest.mark.slow),
         "<&- >&- 2>&-",
-        ">/dev/full",
-        "2>/dev/full",
-        "2>&1 | head -n 2",
+        pytest.param(">/dev/full", marks=pytest.mark.slow),
+        pytest.param("2>/dev/full", marks=pytest.mark.slow),
+        pytest.param("2>&1 | head -n 2", marks=pytest.mark.slow),
     ],
 )
 def test_whatever_becomes_of_the_streams_the_files_are_written(
@@ -266,6 +269,7 @@ def test_whatever_becomes_of_the_streams_the_files_are_written(
         assert "stdout can't be written (No space left on device)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_that_can_not_draw_shows_lines(
     environment: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:

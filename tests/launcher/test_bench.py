@@ -41,6 +41,7 @@ def test_a_run_app_that_does_not_work_is_not_judged(tmp_path: Path) -> None:
     assert done.stderr.startswith("not judged: run-app --profile cpu, ")
 
 
+@pytest.mark.slow
 def test_the_worker_of_bench_profiles_does_a_job(tmp_path: Path) -> None:
     pytest.importorskip("faster_whisper")
     profiles = runpy.run_path(str(ROOT / "scripts/bench_profiles"))

@@ -107,6 +107,7 @@ def test_what_the_cache_holds_is_not_asked_for_again(ready: Project) -> None:
         assert subprocess.run(["bash", "-c", command]).returncode == code
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_midway(ready: Project) -> None:
     said = "error: Failed to install: x\n  cause: failed to copy file: No space left on device (os error 28)"
     line = failure(ready, UV_DOUBLE=said)

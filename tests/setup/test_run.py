@@ -86,6 +86,7 @@ def test_a_missing_piece_is_repaired(ready: Project, broken: str) -> None:
     assert (ready.venv / broken).exists()
 
 
+@pytest.mark.slow
 def test_a_missing_interpreter_is_a_new_venv(ready: Project) -> None:
     (ready.venv / "bin" / "python").unlink()
     result = ready.run("x")
@@ -94,6 +95,7 @@ def test_a_missing_interpreter_is_a_new_venv(ready: Project) -> None:
     assert installs(ready) == ["pip sync"]
 
 
+@pytest.mark.slow
 def test_a_moved_checkout_gets_a_venv_of_its_own(ready: Project) -> None:
     ready.root = ready.root.rename(ready.root.with_name("moved"))
     result = ready.run("x")
@@ -122,6 +124,7 @@ def test_ctrl_c_ends_everything_and_the_next_call_starts_over(ready: Project) ->
     assert not (ready.venv / "old").exists()
 
 
+@pytest.mark.slow
 def test_two_first_calls_at_once_install_once_with_the_first_python_that_fits(project: Project) -> None:
     project.python_double("python3", "sys.version_info = (3, 9, 2)")
     project.program("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
@@ -135,6 +138,7 @@ def test_two_first_calls_at_once_install_once_with_the_first_python_that_fits(pr
     assert (project.venv / "bin" / "python").resolve() == BASE_PYTHON
 
 
+@pytest.mark.slow
 def test_an_install_that_outlives_its_killed_shell_keeps_others_waiting(ready: Project) -> None:
     ready.change("requirements.lock")
     pid_file = Path(f"{ready.calls_log}.pid")
