@@ -145,22 +145,35 @@ class FileCheckpoint:
         self._file = file
         file.seek(0)
         self._lines: list[Any] = []
-        end = 0
+        self._end = 0
+        self._broken = False
         for line in file.read().splitlines(keepends=True):
             try:
                 self._lines.append(json.loads(line))
             except ValueError:
                 break
-            end += len(line)
-        file.truncate(end)
+            self._end += len(line)
+        file.truncate(self._end)
 
     def lines(self) -> list[Any]:
-        return self._lines
+        return list(self._lines)
 
     def add(self, data: Any) -> None:
-        """A full disk costs the checkpoint, not the work."""
+        """A full disk costs the rest of the checkpoint, not the work; what is on it stays without a gap."""
+        self._lines.append(data)
+        if self._broken:
+            return
+        line = json.dumps(data, ensure_ascii=False).encode() + b"\n"
+        try:
+            whole = self._file.write(line) == len(line)
+        except OSError:
+            whole = False
+        if whole:
+            self._end += len(line)
+            return
+        self._broken = True
         with suppress(OSError):
-            self._file.write(json.dumps(data, ensure_ascii=False).encode() + b"\n")
+            self._file.truncate(self._end)
 
 
 def _touch(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -226,6 +227,8 @@ def _names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r}: a name is empty; write Ann,Bob")
+    if any(re.fullmatch(r"SPEAKER_\d+", name) for name in names):
+        raise argparse.ArgumentTypeError(f"{text!r}: SPEAKER_00 and so on are the names of those who have none")
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: a name comes twice")
     return names

@@ -22,7 +22,7 @@ class EventLog:
                 self.path.replace(self.path.with_name("events.jsonl.1"))
 
     def add(self, event: str, **fields: object) -> None:
-        """`event` is `started`, `done`, `reused`, `failed` or `died`; the fields name the file, the stage, its key."""
+        """`event` is `started`, `done`, `reused` or `failed`; the fields name the file, the stage, its key."""
         line = json.dumps({"time": time.strftime("%FT%T%z"), "pid": os.getpid(), "event": event, **fields})
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -6,12 +6,16 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import time
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from app.store import write_atomically
+from app.store import PART, write_atomically
+
+ABANDONED_S = 600.0
 
 
 class Outcome(Enum):
@@ -48,16 +52,16 @@ class Outputs:
         if there == new:
             return Written(Outcome.UNCHANGED, None)
         ours = self._recall(path)
-        backup = None
+        backup: Path | None = None
         if there is not None and there not in ours:
             if ours and ours[0] == new:
                 return Written(Outcome.EDIT_KEPT, None)
             backup = _free_name(path)
-            path.rename(backup)
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         # First the memory of both: a kill between the two writes must not make our own file look like an edited one.
         self._remember(path, [new, *ours[:1]])
-        write_atomically(path, content)
+        write_atomically(path, content, before=lambda: _copy(path, backup))
         return Written(Outcome.WRITTEN, backup)
 
     def _memory(self, path: Path) -> Path:
@@ -77,6 +81,24 @@ class Outputs:
         self._known[path] = hashes
         with suppress(OSError):  # a full state folder: the worst that follows is a .bak too many
             write_atomically(self._memory(path), json.dumps(hashes))
+
+
+def _copy(path: Path, backup: Path | None) -> None:
+    """A second name for what is there, so that it is never without one."""
+    if backup is None:
+        return
+    try:
+        backup.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copy2(path, backup)
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed run left half written, long enough ago that nobody is at it any more."""
+    for part in folder.glob(f"{PART}*"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED_S:
+                part.unlink()
 
 
 def _hash(content: bytes) -> str:

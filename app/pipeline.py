@@ -111,6 +111,8 @@ class _Run:
         self._loaded: set[str] = set()
         self._unusable: dict[str, str] = {}
         """Stages that did not load, and why."""
+        self._cheaper: dict[str, list[str]] = {}
+        """By stage the steps down its ladder. The result keeps the key of what was asked: the same command finds it."""
         self._disk_full = False
         self._stopped = False
 
@@ -194,11 +196,11 @@ class _Run:
 
     def _run_stage(self, stage: Stage, items: list[_Item]) -> None:
         """One stage for all files of a group."""
-        if reason := self._unusable.get(stage.name) or self._load(stage):
-            for item in items:
-                self._lack(item, stage.name, reason)
         for item in items:
-            if not reason:
+            # Asked for each: after a step down the model may not have come back.
+            if reason := self._unusable.get(stage.name) or self._load(stage):
+                self._lack(item, stage.name, reason)
+            else:
                 self._step(stage, item)
             if item.failed or not item.missing:
                 self._finish(item)
@@ -245,6 +247,7 @@ class _Run:
         if cheaper is None:
             return False
         self._tell(Noted(f"{stage.name}: {in_a_line(error)}; going on with {cheaper}", None))
+        self._cheaper.setdefault(stage.name, []).append(cheaper)
         stage.release()
         self._loaded.discard(stage.name)
         memory.release()
@@ -268,9 +271,10 @@ class _Run:
                     except Exception as error:
                         if not self._step_down(stage, error):
                             raise
-                        if self._load(stage):
-                            raise
-        except UsageError:
+                        if reason := self._load(stage):
+                            self._lack(item, stage.name, reason)
+                            return
+        except (UsageError, WorkError):
             raise
         except Exception as error:
             foreseen = isinstance(error, InputError)
@@ -284,7 +288,10 @@ class _Run:
             else:
                 self._fail(item, reason, bug=not foreseen)
             return
-        item.notes[stage.name] = done.notes
+        cheaper = (
+            f"{stage.name} ran out of means and went on with {step}" for step in self._cheaper.get(stage.name, ())
+        )
+        item.notes[stage.name] = (*done.notes, *cheaper)
         item.work = dataclasses.replace(done, notes=(), checkpoint=None)
         item.missing.remove(stage.name)
         self._save(stage, item)
@@ -339,6 +346,8 @@ class _Run:
             transcript = assign(transcript, item.work.turns)
             transcript, note = rename(transcript, self._job.names)
             notes += [note] if note else []
+            if transcript.segments and not item.work.turns:
+                notes.append(f"{LACKING['diarize']}: the diarization heard nobody")
         return dataclasses.replace(transcript, notes=tuple(notes))
 
     def _event(self, event: str, stage: str, item: _Item, **more: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import UsageError
@@ -34,15 +35,23 @@ def home_folder(instead: str) -> Path:
         raise UsageError(f"this user has no home folder; set HOME, or {instead} to a folder of yours") from None
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Write UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one."""
-    descriptor, part = tempfile.mkstemp(prefix=".run-app-", dir=path.parent)
+PART = ".run-app-"
+"""How the names of unfinished files begin."""
+
+
+def write_atomically(path: Path, content: str, before: Callable[[], None] = lambda: None) -> None:
+    """Write UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one.
+
+    `before` is called when all is on the disk and only the name is still to be given.
+    """
+    descriptor, part = tempfile.mkstemp(prefix=PART, dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             os.fchmod(descriptor, 0o666 & ~_umask())
             file.write(content)
             file.flush()
             os.fsync(descriptor)
+        before()
         Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)

@@ -72,7 +72,7 @@ class _Run:
     """By stage, and file or None for its loading."""
     given_up: dict[Path | None, dict[str, str]] = field(default_factory=dict)
     """By file, or None for all, the stages that are not tried again, and why."""
-    written: int = 0
+    written: set[Path] = field(default_factory=set)
     failed: set[Path] = field(default_factory=set)
 
 
@@ -92,7 +92,9 @@ def transcribe(request: Request) -> int:
     if run.summary:
         run.display.console.print(run.summary.table(time.monotonic() - begin))
     if len(request.inputs) > 1:
-        display.say(f"{run.written} of {_files(len(request.inputs))} done, {len(run.failed)} failed")
+        partly = run.written & run.failed
+        done = f"{len(run.written - run.failed)} of {_files(len(request.inputs))} done, {len(run.failed)} failed"
+        display.say(f"{done}, {len(partly)} of them written in part" if partly else done)
     return 1 if run.failed else 0
 
 
@@ -104,10 +106,8 @@ def _prepare(request: Request, display: Display) -> Job:
         display.advance(progress.done_bytes / 2**20, progress.total_bytes / 2**20, "MiB")
 
     settings = request.settings
-    model = find_model(settings.model, offline=request.offline, report=report)
-    _check_language(request, model)
-    aligner = find_aligner(request.align_model, request.language, offline=request.offline, report=report)
-    words = "aligned where there is a model for the language" if aligner else "as the recogniser times them"
+    _check_code(request.language)
+    # The small ones first: a wrong name costs no download of a large one.
     diarizer, notes = None, []
     if request.diarizer is not None:
         diarizer, why = find_diarizer(request.diarizer, offline=request.offline, report=report)
@@ -116,6 +116,10 @@ def _prepare(request: Request, display: Display) -> Job:
             display.say(notes[0], "yellow")
         else:
             display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
+    aligner = find_aligner(request.align_model, request.language, offline=request.offline, report=report)
+    words = "aligned where there is a model for the language" if aligner else "as the recogniser times them"
+    model = find_model(settings.model, offline=request.offline, report=report)
+    _check_language(request, model)
     display.say(f"model {model.name} ({model.origin}), vad {request.vad}, words {words}, {_files(len(request.inputs))}")
     return Job(
         files=(),
@@ -172,10 +176,13 @@ def _check_device(device: str) -> None:
         )
 
 
-def _check_language(request: Request, model: WhisperModelFiles) -> None:
-    language = request.language
+def _check_code(language: str | None) -> None:
     if language is not None and language not in CODES:
         raise UsageError(f"unknown language {language!r}; give a code as {', '.join(CODES)}")
+
+
+def _check_language(request: Request, model: WhisperModelFiles) -> None:
+    language = request.language
     if model.multilingual:
         return
     if language not in (None, "en"):
@@ -231,7 +238,7 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                     if not final:
                         run.delivery.first(pending[file], transcript)
                     elif run.delivery.final(item := left.pop(file), transcript):
-                        run.written += 1
+                        run.written.add(item.path)
                     else:
                         run.failed.add(item.path)
                 case Failed(reason, file, bug):
@@ -245,7 +252,9 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                     display.say(f"{item.path}: {reason}" if bug else reason, "red")
         run.summary.memory(worker.memory)
         death = worker.death()
-        if death is None and not left:
+        if not left:
+            if death:
+                display.say(f"all was done, but then {death.line}; its log is {log.keep()}", "yellow")
             return []
         death = death or Death("the worker ended", None, "it left files undone", None, memory=False)
         _bury(run, death, under_way, f"its log is {log.keep()}", left)

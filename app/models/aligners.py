@@ -97,8 +97,6 @@ class Aligner:
     """The models that a run may align words with."""
 
     models: tuple[AlignModel, ...]
-    asked: bool
-    """The user named it. Nobody has to be told that a model lacks that nobody asked for."""
 
     def of(self, language: str | None) -> AlignModel | None:
         return next((model for model in self.models if model.language in (None, language)), None)
@@ -119,18 +117,18 @@ def find_aligner(
     if name == "auto":
         languages = DEFAULTS if language is None else [language] if language in DEFAULTS else []
         found = tuple(model for code in languages if (model := _here(DEFAULTS[code], code)))
-        return Aligner(found, asked=False) if found else None
+        return Aligner(found) if found else None
     if is_folder(name):
-        return Aligner((_from_folder(name),), asked=True)
+        return Aligner((_from_folder(name),))
     if "/" in name:
-        return Aligner((_from_hub(name, offline, report),), asked=True)
+        return Aligner((_from_hub(name, offline, report),))
     if name not in BUNDLES:
         raise ModelError(
             f"unknown alignment model {name!r}; known are auto and {', '.join(BUNDLES)}. "
             "A folder is written with a slash, a hub's repository as owner/name"
         )
     if model := _here(name, None):
-        return Aligner((model,), asked=True)
+        return Aligner((model,))
     raise ModelError(
         f"{name}: there is no {_checkpoint(name)}; torchaudio.pipelines.{name}.get_model() brings it there"
     )

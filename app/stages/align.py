@@ -97,7 +97,7 @@ class Align:
         return dataclasses.replace(work, transcript=from_dict(data))
 
     def _model_for(self, transcript: Transcript) -> tuple[AlignModel | None, str]:
-        """The model for this transcript; or none, and what to tell who asked for it."""
+        """The model for this transcript; or none, and why."""
         why = ""
         if not transcript.segments:
             return None, why
@@ -107,7 +107,7 @@ class Align:
             return model, why
         else:
             why = f"no alignment model for {transcript.language}: the word times are the recogniser's own"
-        return None, why if self._aligner.asked else ""
+        return None, why
 
     def _use(self, model: AlignModel) -> None:
         """Have this model loaded, and no other."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Asr:
         return {
             "version": VERSION,
             "engine": self.engine,
+            "libraries": [version(name) for name in (self.engine, "faster-whisper", "ctranslate2")],
             "model": identity(Path(self._options.model)),
             "device": rung.device,
             "compute_type": rung.compute_type,

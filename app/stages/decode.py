@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 from typing import Any
 
 from app.audio import SAMPLE_RATE, decode
@@ -17,7 +18,7 @@ class Decode:
     reads: tuple[str, ...] = ()
 
     def shape(self) -> dict[str, object]:
-        return {"version": VERSION, "sample_rate": SAMPLE_RATE}
+        return {"version": VERSION, "sample_rate": SAMPLE_RATE, "av": version("av")}
 
     def load(self) -> str:
         return ""

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Diarize:
         return {
             "version": VERSION,
             "kind": self._diarizer.kind,
+            "library": version("pyannote.audio"),
             "weights": [identity(Path(file)) for file in self._diarizer.files],
             "speakers": dataclasses.asdict(self._speakers),
         }

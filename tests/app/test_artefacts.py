@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -101,6 +102,24 @@ def test_a_checkpoint_holds_what_was_added_and_forgets_half_a_line(artefacts: Ar
         assert checkpoint.lines() == [{"n": 1}, {"n": 2}, {"n": 4}]
     artefacts.drop_checkpoint("k")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_full_disk_does_not_take_leaves_no_gap(artefacts: Artefacts) -> None:
+    """Later pieces say what is still to do: kept without an earlier one, that would be lost."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with artefacts.checkpoint("k") as checkpoint:
+        assert checkpoint is not None
+        checkpoint.add({"n": 1})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+        try:
+            checkpoint.add({"n": 2, "long": "x" * 100})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        checkpoint.add({"n": 3})
+        assert [line["n"] for line in checkpoint.lines()] == [1, 2, 3]  # for who goes on in this process
+    with artefacts.checkpoint("k") as checkpoint:
+        assert checkpoint is not None
+        assert checkpoint.lines() == [{"n": 1}]
 
 
 def test_two_processes_never_share_a_checkpoint(artefacts: Artefacts, tmp_path: Path) -> None:

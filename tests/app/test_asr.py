@@ -237,6 +237,17 @@ def test_identity_is_the_content_and_not_the_place(tmp_path: Path) -> None:
     assert identity(one / "model.bin") not in (first, identity(one / "config.json"))
 
 
+def test_a_model_that_differs_inside_alone_is_another(tmp_path: Path) -> None:
+    """Further training leaves the first and the last layer, as often as not."""
+    whole = (tiny_en() / "model.bin").read_bytes()
+    middle = len(whole) // 2
+    for folder, content in (("a", whole), ("b", whole[:middle] + bytes(1 << 21) + whole[middle + (1 << 21) :])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.bin").write_bytes(content)
+
+    assert identity(tmp_path / "a") != identity(tmp_path / "b")
+
+
 @pytest.mark.parametrize(
     "stage",
     [

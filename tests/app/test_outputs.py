@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import stat
 from pathlib import Path
 
@@ -93,8 +95,6 @@ def test_a_kill_between_memory_and_file_makes_no_backup(
 
 def test_a_disk_without_room_leaves_the_old_file(outputs: Outputs, path: Path) -> None:
     """A limit on the size of files stands for the full disk: the same call fails, half way."""
-    import resource
-
     outputs.write(path, "one\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -108,9 +108,34 @@ def test_a_disk_without_room_leaves_the_old_file(outputs: Outputs, path: Path) -
     assert [file.name for file in path.parent.iterdir()] == ["talk.txt"]
 
 
-def test_something_that_is_no_file_is_left_alone(outputs: Outputs, path: Path) -> None:
-    import os
+def test_a_disk_without_room_leaves_an_edited_file_under_its_name(outputs: Outputs, path: Path) -> None:
+    outputs.write(path, "one\n")
+    path.write_text("edited\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError):
+            outputs.write(path, "x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
+    assert {file.name: file.read_text() for file in path.parent.iterdir()} == {"talk.txt": "edited\n"}
+
+
+def test_what_a_killed_run_left_half_written_goes(outputs: Outputs, path: Path) -> None:
+    path.parent.mkdir()
+    old, new = path.with_name(".run-app-old"), path.with_name(".run-app-new")
+    for part in (old, new):
+        part.touch()
+    os.utime(old, (0, 0))
+
+    outputs.write(path, "one\n")
+
+    assert not old.exists()
+    assert new.exists()  # somebody may be at it
+
+
+def test_something_that_is_no_file_is_left_alone(outputs: Outputs, path: Path) -> None:
     path.parent.mkdir()
     os.mkfifo(path)
 

@@ -287,7 +287,16 @@ def test_a_stage_that_always_aborts_costs_only_what_it_would_add(
         assert written["segments"]
         assert "no speakers: the worker died of SIGABRT" in written["notes"][0]
     assert times_done(faulty) == {(name, stage): 1 for name in FILES for stage in STAGES[:3]}
-    assert "2 of 2 files done, 2 failed" in done.stderr
+    assert "0 of 2 files done, 2 failed, 2 of them written in part" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_when_all_is_done_costs_nothing(line: Line, faulty: dict[str, str], tmp_path: Path) -> None:
+    done = run(line, faulty | {"FAULT": "asr:abort-at-the-end:-"}, tmp_path)
+
+    assert done.returncode == 0
+    assert "all was done, but then the worker died of SIGABRT" in done.stderr
+    assert "trying once more" not in done.stderr
 
 
 @pytest.mark.slow

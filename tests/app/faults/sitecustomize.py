@@ -1,9 +1,11 @@
 """Put on a worker's PYTHONPATH: the stages that take minutes become light, and one stage meets a misfortune.
 
 FAULT is `STAGE:KIND:PATH`. `abort` calls abort() in the stage, once; PATH remembers that it did. `abort-always` does
-so each time. `fill` fills the disk that PATH is on, up to the last byte.
+so each time. `abort-at-the-end` does so when the interpreter ends, as libraries of cards do. `fill` fills the disk
+that PATH is on, up to the last byte.
 """
 
+import atexit
 import dataclasses
 import importlib
 import os
@@ -37,7 +39,9 @@ def strike(stage: str, kind: str, path: Path) -> None:
     whole = owner.run
 
     def run(self: object, work: object, report: object) -> object:
-        if kind == "fill":
+        if kind == "abort-at-the-end":
+            atexit.register(os.abort)
+        elif kind == "fill":
             with path.open("ab", buffering=0) as file:
                 try:
                     for size in (4096, 1):
