@@ -286,13 +286,14 @@ def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where
             again += f"; batch size {run.job.batch_size * 2} -> {run.job.batch_size}"
         run.display.say(f"{place}: {death.line}; {again}", "yellow")
         return
+    if item is None and stage not in LACKING:
+        raise WorkError(f"{place}: {death.line}; {where}")
     run.display.say(f"{place}: {death.line}; {where}", "red")
     if stage in LACKING:
         run.given_up.setdefault(item.path if item else None, {})[stage] = death.line
         run.failed |= {item.path} if item else {other.path for other in left.values()}
         return
-    if item is None:
-        raise WorkError(f"{place}: {death.line}; {where}")
+    assert item is not None
     run.failed.add(item.path)
     for index in [index for index, other in left.items() if other is item]:
         del left[index]
