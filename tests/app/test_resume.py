@@ -1,6 +1,6 @@
 """Nothing that was finished is lost or done again, however a run ends: real kills, real aborts, a full disk.
 
-The recognition is real; only diarization, which takes minutes, is a light one here (tests/app/faults).
+The recognition is real; alignment and diarization, which take long to load, are light ones here (tests/app/faults).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.inputs import sample
 from tests.app.sounds import write_wav
 
 FAULTS = Path(__file__).parent / "faults"
-STAGES = ("decode", "vad", "asr", "diarize")
+STAGES = ("decode", "vad", "asr", "align", "diarize")
 FILES = {"a.wav": (6, 12), "b.wav": (14, 20)}
 """Seconds of the sample in each."""
 
@@ -36,11 +36,32 @@ def recordings(tmp_path: Path) -> None:
     waveform = decode(sample()).waveform
     for name, (begin, end) in FILES.items():
         write_wav(tmp_path / name, waveform[begin * 16_000 : end * 16_000])
+    # What the front looks at; the stage itself is a light one.
+    aligner = {
+        "config.json": '{"architectures": ["Wav2Vec2ForCTC"]}',
+        "vocab.json": '{"a": 0}',
+        "model.safetensors": "",
+    }
+    (tmp_path / "aligner").mkdir()
+    for name, content in aligner.items():
+        (tmp_path / "aligner" / name).write_text(content)
 
 
 @pytest.fixture
 def line(command: list[str]) -> Line:
-    return [*command, "transcribe", *FILES, "--model", "tiny.en", "-o", "out", "--names", "Ann,Bob"]
+    return [
+        *command,
+        "transcribe",
+        *FILES,
+        "--model",
+        "tiny.en",
+        "-o",
+        "out",
+        "--names",
+        "Ann,Bob",
+        "--align-model",
+        "./aligner",
+    ]
 
 
 @pytest.fixture
@@ -286,7 +307,7 @@ def test_a_stage_that_always_aborts_costs_only_what_it_would_add(
         written = json.loads((tmp_path / "out" / f"{name}.json").read_text())
         assert written["segments"]
         assert "no speakers: the worker died of SIGABRT" in written["notes"][0]
-    assert times_done(faulty) == {(name, stage): 1 for name in FILES for stage in STAGES[:3]}
+    assert times_done(faulty) == {(name, stage): 1 for name in FILES for stage in STAGES[:4]}
     assert "0 of 2 files done, 2 failed, 2 of them written in part" in done.stderr
 
 
