@@ -105,6 +105,7 @@ def test_tables_are_those_of_whisperx_and_torchaudio() -> None:
     assert {name: getattr(pipelines, name)._path for name in DEFAULT_ALIGN_MODELS_TORCH.values()} == BUNDLES
 
 
+@pytest.mark.slow
 def test_auto_takes_what_is_here_and_asks_nobody(cache: Path, tiny_wav2vec2: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(hub, "download_files", lambda *_: pytest.fail("a download"))
     assert find_aligner("auto", None, offline=False) is None

@@ -85,6 +85,7 @@ def test_a_step_down_and_a_kill_repeat_and_lose_nothing(
     assert again == done  # found under the key of what was asked
 
 
+@pytest.mark.slow
 def test_a_step_down_is_said_and_stands_in_the_transcript(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

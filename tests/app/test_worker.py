@@ -124,9 +124,8 @@ def test_an_end_from_outside_leaves_nothing_behind(
     assert logs(environment) == before
 
 
-@pytest.mark.parametrize(
-    "by", [signal.SIGABRT, *(pytest.param(by, marks=pytest.mark.slow) for by in (signal.SIGKILL, signal.SIGSEGV))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
 def test_a_worker_that_dies_once_costs_nothing(
     start: Start, environment: dict[str, str], long_talk: Path, tmp_path: Path, by: signal.Signals
 ) -> None:
@@ -217,6 +216,7 @@ def test_a_damaged_model_is_a_line_and_a_log(run_app: RunApp, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_and_a_pipe_shows_lines(
     environment: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:
