@@ -180,6 +180,7 @@ def test_a_killed_worker(
     assert any("died of SIGKILL" in said and "trying once more" in said for said in started.said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_an_abort_in_a_stage(
     line: Line,
@@ -271,6 +272,7 @@ cp small/run-app/events.jsonl second.jsonl"""
     assert reused >= set(STAGES[: STAGES.index(stage)]) - {"decode"}
 
 
+@pytest.mark.slow
 def test_a_full_disk_for_the_outputs(
     line: Line, faulty: dict[str, str], tmp_path: Path, undisturbed: Callable[..., dict[str, str]]
 ) -> None:

@@ -241,6 +241,7 @@ def shown(path: Path) -> list[Shown]:
     return read_by_pysubs2(path.read_text(), path.suffix[1:])
 
 
+@pytest.mark.slow
 def test_every_format_and_subtitle_option_of_the_command(run_app: RunApp, tmp_path: Path) -> None:
     """Real speech. What is recognised once is used again, so that only the subtitles change."""
 
