@@ -314,6 +314,27 @@ def test_a_stage_that_always_aborts_costs_only_what_it_would_add(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("whom", ["front", "worker"])
+def test_a_kill_in_real_diarization(command: list[str], environment: dict[str, str], tmp_path: Path, whom: str) -> None:
+    """The same with the real models: the recognition is not done again, and the speakers come."""
+    line = [*command, "transcribe", "--sample", "--model", "tiny.en", "-o", "out", "--diarizer", "embedded"]
+    started = Started(line, environment, tmp_path, "diarize: sample.wav")
+    if whom == "front":
+        started.process.kill()
+        assert started.end() == -signal.SIGKILL
+        again = run(line, environment, tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert "sample.wav: done before: decode, vad, asr" in again.stderr
+    else:
+        started.workers[0].kill()
+        assert started.end() == 0, started.said
+
+    written = json.loads((tmp_path / "out" / "sample.json").read_text())
+    assert {segment["speaker"] for segment in written["segments"]} == {"SPEAKER_00", "SPEAKER_01"}
+    assert times_done(environment) == {("sample.wav", stage): 1 for stage in ("decode", "vad", "asr", "diarize")}
+
+
+@pytest.mark.slow
 def test_a_worker_that_dies_when_all_is_done_costs_nothing(line: Line, faulty: dict[str, str], tmp_path: Path) -> None:
     done = run(line, faulty | {"FAULT": "asr:abort-at-the-end:-"}, tmp_path)
 
