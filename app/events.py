@@ -27,6 +27,9 @@ class EventLog:
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                os.write(descriptor, line.encode() + b"\n")  # one write: lines of two processes do not mix
+                whole = line.encode() + b"\n"
+                written = os.write(descriptor, whole)  # one write: lines of two processes do not mix
+                if written < len(whole):  # the disk is full: half a line would spoil the next one too
+                    os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - written)
             finally:
                 os.close(descriptor)
