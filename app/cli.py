@@ -198,6 +198,13 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help=_THREADS,
     )
+    add(
+        "--jobs",
+        type=_argument(positive),
+        default=1,
+        metavar="N",
+        help="files recognised at once by one model, which shares its threads out among them (default: %(default)s)",
+    )
     resident = "keep every model loaded from its first use on, or only one at a time *"
     add("--resident", action=argparse.BooleanOptionalAction, help=resident)
     add("--offline", action="store_true", help="ask no network; models must be on this machine")
@@ -273,6 +280,8 @@ def _transcribe(options: argparse.Namespace) -> int:
         _end(1, str(error))
     if not inputs:
         return 1
+    if options.jobs > 1 and options.asr != "faster-whisper":
+        raise UsageError(f"--jobs {options.jobs}: {options.asr} takes one file at a time; leave out --asr or --jobs")
     vad = options.vad or ("pyannote" if options.asr == "whisperx" else "silero")
     request = Request(
         inputs,
@@ -291,6 +300,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         diarizer=(options.diarizer or "auto") if diarize else None,
         speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
         names=options.names or (),
+        jobs=options.jobs,
         subtitles=SubtitleStyle(options.max_line_width, options.max_lines, options.max_cps),
     )
     return transcribe(request) or (1 if errors else 0)

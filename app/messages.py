@@ -54,8 +54,10 @@ class Job:
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     """For the speakers, in the order they first speak."""
+    jobs: int = 1
+    """Files that are recognised at once, by one model."""
     one_by_one: bool = False
-    """Decode no file beside the work on another: after a death that could be either's."""
+    """Have one file at a time in hand, and decode none beside it: after a death that could be either's."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """For a file the stages that are not tried again, and why."""
     notes: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
+    stage: str
     file: int
     done_s: float
     total_s: float

@@ -27,7 +27,7 @@ from app.messages import (
     Reused,
     Started,
 )
-from app.stages import LACKING, Report, Stage, Work
+from app.stages import LACKING, Stage, Work
 from app.stages.make import make_stages
 from app.transcript import Transcript
 
@@ -55,7 +55,7 @@ def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
     """Take every file of the job through all stages; say how it goes through `tell`.
 
     Models are loaded one after another, each for a whole group of files, and released before the next;
-    a resident job loads each once and keeps it. `tell` is called from two threads. UsageError passes through: no
+    a resident job loads each once and keeps it. `tell` is called from several threads. UsageError passes through: no
     file can be done then.
     """
     _Run(job, tell, artefacts, events).run()
@@ -92,13 +92,17 @@ class _Run:
     def _groups(self) -> Iterator[list[_Item]]:
         """Take files, each decoded if need be, until the audio that is to be worked on fills a group.
 
-        Where the models stay loaded a group is one file: there is nothing to be saved by more.
+        Where the models stay loaded a group is as many files as are worked on at once: no more is saved by more.
         """
         pending = list(enumerate(Path(file) for file in self._job.files))
         full_s = 0.0 if self._job.resident else GROUP_S
+
+        def full(group: list[_Item]) -> bool:
+            return len(group) >= self._job.jobs and sum(item.work.duration for item in group) >= full_s
+
         while pending:
             group: list[_Item] = []
-            while pending and not self._stopped and (not group or sum(item.work.duration for item in group) < full_s):
+            while pending and not self._stopped and not full(group):
                 item = self._take(*pending.pop(0))
                 if "decode" in item.missing and not item.failed:
                     self._step(self._stages["decode"], item)
@@ -154,18 +158,41 @@ class _Run:
 
     def _run_stage(self, stage: Stage, items: list[_Item]) -> None:
         """One stage for all files of a group."""
+        if stage.name == "asr" and self._job.jobs > 1 and not self._job.one_by_one:
+            items = self._at_once(stage, items)
         for item in items:
             # Asked for each: after a step down the model may not have come back.
             if reason := self._unusable.get(stage.name) or self._load(stage):
                 self._lack(item, stage.name, reason)
             else:
                 self._step(stage, item)
-            if item.failed or not item.missing:
-                self._finish(item)
-            elif stage.name == "asr":
-                self._tell(Result(item.index, self._transcript(item), final=False))
+            self._hand_on(stage, item)
         if not self._job.resident and stage.name in self._loaded:
             self._release(stage)
+
+    def _at_once(self, stage: Stage, items: list[_Item]) -> list[_Item]:
+        """Several files in the hands of one loaded model. Returns those it did not get through.
+
+        A step down changes the model for all who are at it. So what fails here is tried again when the others are
+        done, alone and where there may be room by then.
+        """
+        self._load(stage)
+
+        def attempt(item: _Item) -> bool:
+            if not self._stopped and self._step(stage, item, alone=False):
+                self._hand_on(stage, item)
+                return True
+            return False
+
+        with ThreadPoolExecutor(self._job.jobs, stage.name) as pool:
+            return [item for item, done in zip(items, pool.map(attempt, items), strict=True) if not done]
+
+    def _hand_on(self, stage: Stage, item: _Item) -> None:
+        """What becomes of a file after this stage."""
+        if item.failed or not item.missing:
+            self._finish(item)
+        elif stage.name == "asr":
+            self._tell(Result(item.index, self._transcript(item), final=False))
 
     def _load(self, stage: Stage) -> str | None:
         """Make it ready. Returns why it can't be, where the others can do without it."""
@@ -211,13 +238,19 @@ class _Run:
         memory.release()
         return True
 
-    def _step(self, stage: Stage, item: _Item) -> None:
-        """One stage for one file; what it gives is on the disk before anything else begins."""
+    def _step(self, stage: Stage, item: _Item, *, alone: bool = True) -> bool:
+        """One stage for one file; what it gives is on the disk before anything else begins.
+
+        Returns False, and leaves all as it was, where it failed in a way nobody foresaw and was not alone.
+        """
         key = item.keys[stage.name]
         self._tell(Started(stage.name, item.index))
         self._event("started", stage.name, item)
         begin = time.perf_counter()
-        report: Report = lambda done_s, total_s: self._tell(Progress(item.index, done_s, total_s))  # noqa: E731
+
+        def report(done_s: float, total_s: float) -> None:
+            self._tell(Progress(stage.name, item.index, done_s, total_s))
+
         try:
             with self._artefacts.checkpoint(key) as checkpoint:
                 while True:
@@ -227,11 +260,14 @@ class _Run:
                     except (InputError, UsageError):
                         raise
                     except Exception as error:
+                        if not alone:
+                            traceback.print_exc()
+                            return False
                         if not self._step_down(stage, error):
                             raise
                         if reason := self._load(stage):
                             self._lack(item, stage.name, reason)
-                            return
+                            return True
         except (UsageError, WorkError):
             raise
         except Exception as error:
@@ -245,7 +281,7 @@ class _Run:
                 self._tell(Noted(reason, item.index, bug=not foreseen))
             else:
                 self._fail(item, reason, bug=not foreseen)
-            return
+            return True
         cheaper = (
             f"{stage.name} ran out of means and went on with {step}" for step in self._cheaper.get(stage.name, ())
         )
@@ -256,6 +292,7 @@ class _Run:
         seconds = time.perf_counter() - begin
         self._event("done", stage.name, item, seconds=round(seconds, 3))
         self._tell(Finished(stage.name, item.index, seconds, done.duration))
+        return True
 
     def _save(self, stage: Stage, item: _Item) -> None:
         key = item.keys[stage.name]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.memory import Reading
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass
 class _Row:
     load_s: float = 0.0
-    run_s: float = 0.0
+    runs: list[tuple[float, float]] = field(default_factory=list)
+    """When it was at a file: from and to, in seconds of the monotonic clock."""
     audio_s: float = 0.0
     resident: Reading | None = None
     on_cards: Reading | None = None
@@ -37,7 +39,8 @@ class Summary:
             self._row(message.stage).load_s += message.seconds
         elif isinstance(message, Finished):
             row = self._row(message.stage)
-            row.run_s += message.seconds
+            now = time.monotonic()
+            row.runs.append((now - message.seconds, now))
             row.audio_s += message.audio_s
 
     def memory(self, meter: PeakMeter) -> None:
@@ -65,7 +68,7 @@ class Summary:
             table.add_row(name, *_cells(row, cards))
         whole = _Row(
             load_s=sum(row.load_s for row in rows),
-            run_s=wall_s,
+            runs=[(0.0, wall_s)],
             audio_s=max((row.audio_s for row in rows), default=0.0),
         )
         for row in rows:
@@ -76,6 +79,15 @@ class Summary:
         return table
 
 
+def _busy_s(runs: list[tuple[float, float]]) -> float:
+    """Seconds within at least one of them: several files may have been under way together."""
+    total, until = 0.0, 0.0
+    for start, end in sorted(runs):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
 def _joined(first: Reading | None, then: Reading | None) -> Reading | None:
     if first is None or then is None:
         return first or then
@@ -83,10 +95,11 @@ def _joined(first: Reading | None, then: Reading | None) -> Reading | None:
 
 
 def _cells(row: _Row, cards: bool) -> tuple[str, ...]:
+    run_s = _busy_s(row.runs)
     return (
         f"{row.load_s:.2f}" if row.load_s else "",
-        f"{row.run_s:.2f}",
-        f"{row.audio_s / row.run_s:.1f}" if row.run_s and row.audio_s else "",
+        f"{run_s:.2f}",
+        f"{row.audio_s / run_s:.1f}" if run_s and row.audio_s else "",
         *_mebibytes(row.resident),
         *(_mebibytes(row.on_cards) if cards else ()),
     )

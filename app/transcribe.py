@@ -56,6 +56,7 @@ class Request:
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     subtitles: SubtitleStyle = field(default_factory=SubtitleStyle)
+    jobs: int = 1
 
 
 @dataclass
@@ -140,6 +141,7 @@ def _prepare(request: Request, display: Display) -> Job:
         diarizer=diarizer,
         speakers=request.speakers,
         names=request.names,
+        jobs=request.jobs,
         resident=settings.resident,
         given_up={},
         notes=tuple(notes),
@@ -206,6 +208,7 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
     )
     left = dict(enumerate(pending))
     under_way: set[tuple[str, int | None]] = set()
+    shown: tuple[str, int | None] = ("", None)  # whose progress the person sees, where several files are under way
     display.step("starting the worker")
     with Log(state_folder("logs")) as log, Worker(job, log) as worker:
         for message in worker.messages():
@@ -215,9 +218,14 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                     if stage != "decode" or not under_way:  # else it is decoded beside the work on another
                         worker.memory.phase(stage)
                         display.step(f"{stage}: loading" if file is None else f"{stage}: {pending[file].name}")
+                        shown = (stage, file)
                     under_way.add((stage, file))
-                case Progress(file, done_s, total_s):
-                    display.advance(done_s, total_s, "s")
+                case Progress(stage, file, done_s, total_s):
+                    if shown not in under_way:
+                        shown = (stage, file)
+                        display.step(f"{stage}: {pending[file].name}")
+                    if shown == (stage, file):
+                        display.advance(done_s, total_s, "s")
                 case Loaded(stage, what):
                     under_way.discard((stage, None))
                     if what:
@@ -272,7 +280,7 @@ def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where
     stage, item = "between two stages", None
     if len(under_way) > 1:  # it died of one of them, and the next one will tell of which
         run.job = dataclasses.replace(run.job, one_by_one=True)
-        stage = " and ".join(sorted(each for each, _ in under_way))
+        stage = " and ".join(sorted({each for each, _ in under_way}))
     elif under_way:
         ((stage, file),) = under_way
         item = left[file] if file is not None else None

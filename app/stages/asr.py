@@ -188,7 +188,14 @@ class Asr:
         rung, options = self.rung(), self._options
         model = options.name or options.model
         return Recognition(
-            self.engine, model, options.task, rung.device, rung.compute_type, rung.batch_size, batches, options.threads
+            self.engine,
+            model,
+            options.task,
+            rung.device,
+            rung.compute_type,
+            rung.batch_size,
+            batches,
+            options.threads_each,
         )
 
 

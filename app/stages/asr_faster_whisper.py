@@ -20,16 +20,21 @@ class FasterWhisper(Asr):
             self._options.model,
             device=rung.device,
             compute_type=rung.compute_type,
-            cpu_threads=self._options.threads,
+            # Workers share the model's weights; each brings its own threads, and works for one caller at a time.
+            cpu_threads=self._options.threads_each,
+            num_workers=self._options.jobs,
             local_files_only=True,
         )
         check_options(model, self._options)
         self._pipeline = BatchedInferencePipeline(model)
-        return describe("faster-whisper", rung, self._options.threads)
+        return describe("faster-whisper", rung, self._options)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
+        from faster_whisper import BatchedInferencePipeline
+
         prompt = self._options.prompt
-        segments, _ = self._pipeline.transcribe(
+        # One of its own for each call: it notes where it is in itself, and several files may be under way.
+        segments, _ = BatchedInferencePipeline(self._pipeline.model).transcribe(
             work.waveform,
             language=language,
             task=self._options.task,

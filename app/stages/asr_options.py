@@ -33,6 +33,13 @@ class AsrOptions:
     """Words it is to expect."""
     name: str = ""
     """What the user called the model; empty: its folder."""
+    jobs: int = 1
+    """Files that are recognised at once; the threads are shared out among them."""
+
+    @property
+    def threads_each(self) -> int:
+        """Those that one file has."""
+        return max(1, self.threads // self.jobs)
 
 
 def choose_device(options: AsrOptions) -> tuple[str, str]:
@@ -54,6 +61,11 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
                 "a card needs libcublas.so.12, which the loader does not find: pip install 'run-app[asr-cuda]', "
                 "and start under a profile that puts it on LD_LIBRARY_PATH, as gpu does"
             ) from None
+    if device == "cpu" and options.jobs > options.threads:
+        raise UsageError(
+            f"--jobs {options.jobs} needs {options.jobs} threads on a processor, and {options.threads} are to be used; "
+            f"say --jobs {options.threads}, or more --threads"
+        )
     possible = ctranslate2.get_supported_compute_types(device)
     compute_type = options.compute_type
     if compute_type == "auto":
@@ -65,9 +77,11 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
     return device, compute_type
 
 
-def describe(engine: str, rung: Rung, threads: int) -> str:
-    cores = f", {threads} thread{'s' * (threads > 1)}" if rung.device == "cpu" else ""
-    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}"
+def describe(engine: str, rung: Rung, options: AsrOptions) -> str:
+    """`faster-whisper on cpu, int8, 2 threads, batch 8`."""
+    cores = f", {options.threads} thread{'s' * (options.threads > 1)}" if rung.device == "cpu" else ""
+    files = f", {options.jobs} files at once" if options.jobs > 1 else ""
+    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}{files}"
 
 
 def check_options(model: Any, options: AsrOptions) -> None:

@@ -62,7 +62,7 @@ class WhisperX(Asr):
             return self._encoded
 
         model.encode = remember
-        return describe("whisperX", rung, self._options.threads)
+        return describe("whisperX", rung, self._options)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         self._chunks.chunks = batch

@@ -27,6 +27,7 @@ def make_stages(job: Job) -> list[Stage]:
         beam_size=job.beam_size,
         prompt=job.prompt,
         hotwords=job.hotwords,
+        jobs=job.jobs,
     )
     asr: Stage
     if job.asr == "whisperx":

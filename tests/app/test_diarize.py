@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from app.audio import decode
 from app.inputs import sample
-from app.models.speakers import EXTRA, FILES, Diarizer, find_diarizer
+from app.models.speakers import EXTRA, Diarizer, find_diarizer
 from app.stages import Turn, Work
 from app.stages.diarize import Diarize, Speakers
+from tests.app.community_1 import stand_in
 from tests.app.sounds import RATE, Waveform, tone
 from tests.app.voices import FOUR_VOICES, Spoken, missing_voices, mix, sample_turns
 
@@ -210,57 +210,6 @@ def test_a_pipeline_in_community_1s_layout(tmp_path: Path, talk: Waveform) -> No
     spoken = sum(turn.end - turn.start for turn in turns)
     assert spoken == pytest.approx(10.2, abs=1.0)
     assert turns_of(pipeline, np.zeros(2 * RATE, np.float32)) == ()
-
-
-def stand_in(folder: Path) -> Path:
-    import torch
-    from pyannote.audio import __version__
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-    from pyannote.audio.models.embedding.wespeaker import WeSpeakerResNet34
-
-    for name in FILES:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(
-        """
-dependencies:
-  pyannote.audio: 4.0.0
-pipeline:
-  name: pyannote.audio.pipelines.SpeakerDiarization
-  params:
-    clustering: VBxClustering
-    segmentation: $model/segmentation
-    embedding: $model/embedding
-    embedding_exclude_overlap: true
-    plda: $model/plda
-params:
-  clustering: {threshold: 0.6, Fa: 0.07, Fb: 0.8}
-  segmentation: {min_duration_off: 0.0}
-"""
-    )
-    shutil.copy(embedded().files[0], folder / "segmentation/pytorch_model.bin")
-    torch.manual_seed(0)
-    embedding = WeSpeakerResNet34()
-    about: dict[str, Any] = {
-        "versions": {"torch": torch.__version__, "pyannote.audio": __version__},
-        "architecture": {"module": type(embedding).__module__, "class": type(embedding).__name__},
-        "specifications": Specifications(Problem.REPRESENTATION, Resolution.CHUNK, duration=10.0),
-    }
-    torch.save(
-        {
-            "state_dict": embedding.state_dict(),
-            "hyper_parameters": dict(embedding.hparams),
-            "pyannote.audio": about,
-            "pytorch-lightning_version": "2.5.0",
-            "epoch": 0,
-            "global_step": 0,
-        },
-        folder / "embedding/pytorch_model.bin",
-    )
-    random = np.random.default_rng(0)
-    lda = np.linalg.qr(random.normal(size=(256, 128)))[0]
-    np.savez(folder / "plda/xvec_transform.npz", mean1=np.zeros(256), mean2=np.zeros(128), lda=lda)
-    np.savez(folder / "plda/plda.npz", mu=np.zeros(128), tr=np.eye(128), psi=np.linspace(2, 1, 128))
-    return folder
 
 
 @pytest.mark.slow

@@ -110,7 +110,7 @@ TALK = Transcript(
     [
         Loaded("asr", "base on cpu", 1.5),
         Started("vad", None),
-        Progress(1, 3.0, 9.0),
+        Progress("asr", 1, 3.0, 9.0),
         Finished("asr", 2, 1.0, 30.0),
         Result(1, TALK, final=True),
         Reused(("decode", "vad"), 3),

@@ -1,8 +1,8 @@
 """Put on a worker's PYTHONPATH: the stages that take minutes become light, and one stage meets a misfortune.
 
-FAULT is `STAGE:KIND:PATH`. `abort` calls abort() in the stage, once; PATH remembers that it did. `abort-always` does
-so each time. `abort-at-the-end` does so when the interpreter ends, as libraries of cards do. `fill` fills the disk
-that PATH is on, up to the last byte.
+FAULT is `STAGE:KIND:PATH`. `abort` calls abort() in the stage, once; PATH remembers that it did. `abort-late` does so
+after a second, in which another file may begin. `abort-always` does so each time. `abort-at-the-end` does so when the
+interpreter ends, as libraries of cards do. `fill` fills the disk that PATH is on, up to the last byte.
 """
 
 import atexit
@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def strike(stage: str, kind: str, path: Path) -> None:
                     pass
         elif kind == "abort-always" or not path.exists():
             path.touch()
+            if kind == "abort-late":
+                time.sleep(1)
             os.abort()
         return whole(self, work, report)
 
