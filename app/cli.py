@@ -191,7 +191,7 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="TYPE",
         help="as float16, int8; or auto *",
     )
-    add("--batch-size", type=_argument(positive), metavar="N", help="chunks of 30 s decoded together *")
+    add("--batch-size", type=_argument(positive), metavar="N", help="chunks of 30 s in hand together *")
     add(
         "--threads",
         type=_argument(positive),
@@ -201,9 +201,8 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
     add(
         "--jobs",
         type=_argument(positive),
-        default=1,
         metavar="N",
-        help="files recognised at once by one model, which shares its threads out among them (default: %(default)s)",
+        help="files recognised at once, by one model (default: as many as it has workers on a processor, 1 on a card)",
     )
     resident = "keep every model loaded from its first use on, or only one at a time *"
     add("--resident", action=argparse.BooleanOptionalAction, help=resident)
@@ -280,7 +279,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         _end(1, str(error))
     if not inputs:
         return 1
-    if options.jobs > 1 and options.asr != "faster-whisper":
+    if (options.jobs or 1) > 1 and options.asr != "faster-whisper":
         raise UsageError(f"--jobs {options.jobs}: {options.asr} takes one file at a time; leave out --asr or --jobs")
     vad = options.vad or ("pyannote" if options.asr == "whisperx" else "silero")
     request = Request(

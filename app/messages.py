@@ -54,8 +54,8 @@ class Job:
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     """For the speakers, in the order they first speak."""
-    jobs: int = 1
-    """Files that are recognised at once, by one model."""
+    jobs: int | None = None
+    """Files that are recognised at once, by one model; None: as many as suit the device."""
     one_by_one: bool = False
     """Have one file at a time in hand, and decode none beside it: after a death that could be either's."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)

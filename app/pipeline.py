@@ -1,54 +1,34 @@
-"""The order of the stages, how many files a loaded model serves, and what is skipped because it was done before."""
+"""The order of the stages, how many files a loaded model serves, and what becomes of a stage that fails."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from app import memory
-from app.artefacts import Artefacts, content_key, stage_key
+from app.artefacts import Artefacts
 from app.errors import InputError, UsageError, WorkError, in_a_line
 from app.events import EventLog
 from app.messages import (
-    Failed,
     Finished,
     Job,
     Loaded,
-    Message,
     Noted,
     Progress,
     Released,
     Result,
-    Reused,
     Started,
 )
-from app.stages import LACKING, Stage, Work
+from app.recordings import Recording, Shelf, Tell
+from app.stages import LACKING, Stage
 from app.stages.make import make_stages
-from app.transcript import Transcript
 
 GROUP_S = 3600.0
 """Audio that is in hand at once, 230 MB an hour, so that each model loads once for all of it."""
-
-Tell = Callable[[Message], None]
-
-
-@dataclass
-class _Item:
-    """One file of the job, under way."""
-
-    index: int
-    work: Work
-    keys: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    """The stages that have still to run, in order."""
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """What each stage has to say to the transcript's reader."""
-    failed: bool = False
 
 
 def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
@@ -63,15 +43,14 @@ def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
 
 class _Run:
     def __init__(self, job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
-        self._job, self._tell, self._artefacts, self._events = job, tell, artefacts, events
+        self._job, self._tell = job, tell
         self._stages = {stage.name: stage for stage in make_stages(job)}
-        self._shapes = {name: stage.shape() for name, stage in self._stages.items()}
+        self._shelf = Shelf(job, self._stages, artefacts, events, tell)
         self._loaded: set[str] = set()
         self._unusable: dict[str, str] = {}
         """Stages that did not load, and why."""
         self._cheaper: dict[str, list[str]] = {}
         """By stage the steps down its ladder. The result keeps the key of what was asked: the same command finds it."""
-        self._disk_full = False
         self._stopped = False
 
     def run(self) -> None:
@@ -89,110 +68,72 @@ class _Run:
             finally:
                 self._stopped = True
 
-    def _groups(self) -> Iterator[list[_Item]]:
-        """Take files, each decoded if need be, until the audio that is to be worked on fills a group.
+    def _groups(self) -> Iterator[list[Recording]]:
+        """Take files, each decoded if need be, and hand them on in groups of at most an hour, or of one longer file.
 
         Where the models stay loaded a group is as many files as are worked on at once: no more is saved by more.
         """
-        pending = list(enumerate(Path(file) for file in self._job.files))
-        full_s = 0.0 if self._job.resident else GROUP_S
-
-        def full(group: list[_Item]) -> bool:
-            return len(group) >= self._job.jobs and sum(item.work.duration for item in group) >= full_s
-
-        while pending:
-            group: list[_Item] = []
-            while pending and not self._stopped and not full(group):
-                item = self._take(*pending.pop(0))
-                if "decode" in item.missing and not item.failed:
-                    self._step(self._stages["decode"], item)
-                if item.missing and not item.failed:
-                    group.append(item)
-                else:
-                    self._finish(item)
+        at_once = max(stage.at_once for stage in self._stages.values())
+        group: list[Recording] = []
+        group_s = 0.0
+        for index, file in enumerate(self._job.files):
+            item = self._shelf.take(index, Path(file))
+            if "decode" in item.missing and not item.failed:
+                self._step(self._stages["decode"], item)
+            if item.failed or not item.missing:
+                self._shelf.finish(item)
+                continue
+            if group and not self._job.resident and group_s + item.work.duration > GROUP_S:
+                yield group
+                group, group_s = [], 0.0
+            group.append(item)
+            group_s += item.work.duration
+            if len(group) >= at_once if self._job.resident else group_s >= GROUP_S:
+                yield group
+                group, group_s = [], 0.0
             if self._stopped:
                 return
+        if group:
             yield group
 
-    def _take(self, index: int, path: Path) -> _Item:
-        """The file, with all that was done for it before, and its waveform if a stage is to hear it."""
-        self._tell(Started("decode", index))
-        item = _Item(index, Work(path))
-        try:
-            root = content_key(path)
-        except OSError as error:
-            self._fail(item, f"{path}: {error.strerror}")
-            return item
-        found = {}
-        for name, stage in self._stages.items():
-            item.keys[name] = stage_key(name, self._shapes[name], [item.keys[above] for above in stage.reads] or [root])
-            if (saved := self._artefacts.load(item.keys[name])) is not None:
-                found[name] = saved
-        item.missing = self._to_run(found)
-        given_up = self._job.given_up.get(index, {})
-        for name in given_up.keys() & set(item.missing):
-            self._lack(item, name, given_up[name])
-        if any("decode" in self._stages[name].reads for name in item.missing):
-            waveform = self._artefacts.waveform(item.keys["decode"])
-            if waveform is not None:
-                item.work = dataclasses.replace(item.work, waveform=waveform)
-            elif found.pop("decode", None):
-                item.missing.insert(0, "decode")
-        for name, saved in found.items():
-            item.work = self._stages[name].unpack(item.work, saved["data"])
-            item.notes[name] = tuple(saved["notes"])
-            self._event("reused", name, item)
-        if found:
-            self._tell(Reused(tuple(found), index))
-        return item
-
-    def _to_run(self, found: Collection[str]) -> list[str]:
-        """What is neither there nor needed only for what is there."""
-        needed: list[str] = []
-        for name in reversed(self._stages):
-            readers = [other for other, stage in self._stages.items() if name in stage.reads]
-            asked_for = name in ("decode", "asr") or not readers or any(reader in needed for reader in readers)
-            if name not in found and asked_for:
-                needed.insert(0, name)
-        return needed
-
-    def _run_stage(self, stage: Stage, items: list[_Item]) -> None:
+    def _run_stage(self, stage: Stage, items: list[Recording]) -> None:
         """One stage for all files of a group."""
-        if stage.name == "asr" and self._job.jobs > 1 and not self._job.one_by_one:
+        if stage.at_once > 1 and len(items) > 1 and not self._job.one_by_one:
             items = self._at_once(stage, items)
         for item in items:
             # Asked for each: after a step down the model may not have come back.
             if reason := self._unusable.get(stage.name) or self._load(stage):
-                self._lack(item, stage.name, reason)
+                self._shelf.lack(item, stage.name, reason)
             else:
                 self._step(stage, item)
             self._hand_on(stage, item)
         if not self._job.resident and stage.name in self._loaded:
             self._release(stage)
 
-    def _at_once(self, stage: Stage, items: list[_Item]) -> list[_Item]:
+    def _at_once(self, stage: Stage, items: list[Recording]) -> list[Recording]:
         """Several files in the hands of one loaded model. Returns those it did not get through.
 
         A step down changes the model for all who are at it. So what fails here is tried again when the others are
         done, alone and where there may be room by then.
         """
-        self._load(stage)
+        if self._unusable.get(stage.name) or self._load(stage):
+            return items
 
-        def attempt(item: _Item) -> bool:
+        def attempt(item: Recording) -> bool:
             if not self._stopped and self._step(stage, item, alone=False):
                 self._hand_on(stage, item)
                 return True
             return False
 
-        with ThreadPoolExecutor(self._job.jobs, stage.name) as pool:
+        with ThreadPoolExecutor(stage.at_once, stage.name) as pool:
             return [item for item, done in zip(items, pool.map(attempt, items), strict=True) if not done]
 
-    def _hand_on(self, stage: Stage, item: _Item) -> None:
+    def _hand_on(self, stage: Stage, item: Recording) -> None:
         """What becomes of a file after this stage."""
         if item.failed or not item.missing:
-            self._finish(item)
+            self._shelf.finish(item)
         elif stage.name == "asr":
-            self._tell(Result(item.index, self._transcript(item), final=False))
+            self._tell(Result(item.index, self._shelf.transcript(item), final=False))
 
     def _load(self, stage: Stage) -> str | None:
         """Make it ready. Returns why it can't be, where the others can do without it."""
@@ -238,21 +179,21 @@ class _Run:
         memory.release()
         return True
 
-    def _step(self, stage: Stage, item: _Item, *, alone: bool = True) -> bool:
+    def _step(self, stage: Stage, item: Recording, *, alone: bool = True) -> bool:
         """One stage for one file; what it gives is on the disk before anything else begins.
 
         Returns False, and leaves all as it was, where it failed in a way nobody foresaw and was not alone.
         """
         key = item.keys[stage.name]
         self._tell(Started(stage.name, item.index))
-        self._event("started", stage.name, item)
+        self._shelf.event("started", stage.name, item)
         begin = time.perf_counter()
 
         def report(done_s: float, total_s: float) -> None:
             self._tell(Progress(stage.name, item.index, done_s, total_s))
 
         try:
-            with self._artefacts.checkpoint(key) as checkpoint:
+            with self._shelf.artefacts.checkpoint(key) as checkpoint:
                 while True:
                     try:
                         done = stage.run(dataclasses.replace(item.work, notes=(), checkpoint=checkpoint), report)
@@ -266,7 +207,7 @@ class _Run:
                         if not self._step_down(stage, error):
                             raise
                         if reason := self._load(stage):
-                            self._lack(item, stage.name, reason)
+                            self._shelf.lack(item, stage.name, reason)
                             return True
         except (UsageError, WorkError):
             raise
@@ -275,12 +216,12 @@ class _Run:
             reason = str(error) if foreseen else f"{stage.name} failed: {in_a_line(error)}"
             if not foreseen:
                 traceback.print_exc()
-            self._event("failed", stage.name, item, reason=reason)
+            self._shelf.event("failed", stage.name, item, reason=reason)
             if stage.name in LACKING:
-                self._lack(item, stage.name, reason)
+                self._shelf.lack(item, stage.name, reason)
                 self._tell(Noted(reason, item.index, bug=not foreseen))
             else:
-                self._fail(item, reason, bug=not foreseen)
+                self._shelf.fail(item, reason, bug=not foreseen)
             return True
         cheaper = (
             f"{stage.name} ran out of means and went on with {step}" for step in self._cheaper.get(stage.name, ())
@@ -288,62 +229,8 @@ class _Run:
         item.notes[stage.name] = (*done.notes, *cheaper)
         item.work = dataclasses.replace(done, notes=(), checkpoint=None)
         item.missing.remove(stage.name)
-        self._save(stage, item)
+        self._shelf.keep(stage, item)
         seconds = time.perf_counter() - begin
-        self._event("done", stage.name, item, seconds=round(seconds, 3))
+        self._shelf.event("done", stage.name, item, seconds=round(seconds, 3))
         self._tell(Finished(stage.name, item.index, seconds, done.duration))
         return True
-
-    def _save(self, stage: Stage, item: _Item) -> None:
-        key = item.keys[stage.name]
-        try:
-            if stage.name == "decode" and item.missing and item.work.waveform is not None:
-                waveform = self._artefacts.save_waveform(key, item.work.waveform)
-                item.work = dataclasses.replace(item.work, waveform=waveform)
-            self._artefacts.save(key, {"data": stage.pack(item.work), "notes": item.notes[stage.name]})
-            self._artefacts.drop_checkpoint(key)
-        except OSError as error:
-            if not self._disk_full:
-                self._disk_full = True
-                self._tell(
-                    Noted(
-                        f"what is finished can't be kept for later ({error.strerror}); "
-                        "this run goes on, but if it is interrupted it starts anew",
-                        None,
-                    )
-                )
-
-    def _lack(self, item: _Item, stage: str, reason: str) -> None:
-        """The file goes on without this stage."""
-        item.missing.remove(stage)
-        item.notes[stage] = (f"{LACKING[stage]}: {reason}",)
-
-    def _fail(self, item: _Item, reason: str, *, bug: bool = False) -> None:
-        item.failed = True
-        self._tell(Failed(reason, item.index, bug=bug))
-
-    def _finish(self, item: _Item) -> None:
-        """All was tried for this file: its transcript goes out, its waveform goes."""
-        if "decode" in item.keys:
-            self._artefacts.drop_waveform(item.keys["decode"])
-        if not item.failed:
-            self._tell(Result(item.index, self._transcript(item), final=True))
-        item.work = Work(item.work.path)
-
-    def _transcript(self, item: _Item) -> Transcript:
-        """All that is known of this file by now."""
-        transcript = item.work.transcript
-        assert transcript is not None
-        notes = [*self._job.notes, *(note for name in self._stages for note in item.notes.get(name, ()))]
-        if item.work.turns is not None:
-            from app.speakers import assign, rename
-
-            transcript = assign(transcript, item.work.turns)
-            transcript, note = rename(transcript, self._job.names)
-            notes += [note] if note else []
-            if transcript.segments and not item.work.turns:
-                notes.append(f"{LACKING['diarize']}: the diarization heard nobody")
-        return dataclasses.replace(transcript, notes=tuple(notes))
-
-    def _event(self, event: str, stage: str, item: _Item, **more: object) -> None:
-        self._events.add(event, file=str(item.work.path), stage=stage, key=item.keys[stage], **more)

@@ -56,7 +56,7 @@ class Request:
     speakers: Speakers = field(default_factory=Speakers)
     names: tuple[str, ...] = ()
     subtitles: SubtitleStyle = field(default_factory=SubtitleStyle)
-    jobs: int = 1
+    jobs: int | None = None
 
 
 @dataclass

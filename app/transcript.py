@@ -60,6 +60,8 @@ class Recognition:
     batches: int
     """How many times the model was called for that."""
     threads: int
+    workers: int = 1
+    """That shared out the threads among them, each with a chunk of its own."""
     """On the processor."""
 
 

@@ -78,6 +78,10 @@ class Stage(Protocol):
     reads: tuple[str, ...]
     """The stages whose results shape this one's: their keys are part of its key."""
 
+    @property
+    def at_once(self) -> int:
+        """Files that `run` takes at once, from as many threads."""
+
     def shape(self) -> Mapping[str, object]:
         """All that shapes the result, JSON-able: options, the model's identity, a version of the stage's own."""
 

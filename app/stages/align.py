@@ -37,6 +37,7 @@ class Align:
 
     name = "align"
     reads: tuple[str, ...] = ("decode", "asr")
+    at_once = 1
 
     def __init__(self, aligner: Aligner, device: str, threads: int) -> None:
         self._aligner, self._device, self._threads = aligner, device, threads

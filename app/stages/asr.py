@@ -75,6 +75,14 @@ class Asr:
             self._rung = Rung(device, compute_type, self._options.batch_size)
         return self._rung
 
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def workers(self) -> int:
+        """Chunks that are decoded side by side, each by itself."""
+        return 1
+
     def step_down(self, error: Exception) -> str | None:
         import ctranslate2
 
@@ -195,7 +203,8 @@ class Asr:
             rung.compute_type,
             rung.batch_size,
             batches,
-            options.threads_each,
+            options.threads,
+            self.workers(),
         )
 
 

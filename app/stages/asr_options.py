@@ -33,13 +33,8 @@ class AsrOptions:
     """Words it is to expect."""
     name: str = ""
     """What the user called the model; empty: its folder."""
-    jobs: int = 1
-    """Files that are recognised at once; the threads are shared out among them."""
-
-    @property
-    def threads_each(self) -> int:
-        """Those that one file has."""
-        return max(1, self.threads // self.jobs)
+    jobs: int | None = None
+    """Files that are recognised at once; None: as many as suit the device."""
 
 
 def choose_device(options: AsrOptions) -> tuple[str, str]:
@@ -61,7 +56,7 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
                 "a card needs libcublas.so.12, which the loader does not find: pip install 'run-app[asr-cuda]', "
                 "and start under a profile that puts it on LD_LIBRARY_PATH, as gpu does"
             ) from None
-    if device == "cpu" and options.jobs > options.threads:
+    if device == "cpu" and (options.jobs or 1) > options.threads:
         raise UsageError(
             f"--jobs {options.jobs} needs {options.jobs} threads on a processor, and {options.threads} are to be used; "
             f"say --jobs {options.threads}, or more --threads"
@@ -77,11 +72,11 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
     return device, compute_type
 
 
-def describe(engine: str, rung: Rung, options: AsrOptions) -> str:
-    """`faster-whisper on cpu, int8, 2 threads, batch 8`."""
-    cores = f", {options.threads} thread{'s' * (options.threads > 1)}" if rung.device == "cpu" else ""
-    files = f", {options.jobs} files at once" if options.jobs > 1 else ""
-    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}{files}"
+def describe(engine: str, rung: Rung, threads: int, workers: int = 1) -> str:
+    """`faster-whisper on cpu, int8, 2 threads, batch 8`; `threads` are those of each worker."""
+    cores = f", {threads} thread{'s' * (threads > 1)}" if rung.device == "cpu" else ""
+    side_by_side = f", {workers} workers of {cores[2:] or 'one model'}" if workers > 1 else cores
+    return f"{engine} on {rung.device}, {rung.compute_type}{side_by_side}, batch {rung.batch_size}"
 
 
 def check_options(model: Any, options: AsrOptions) -> None:

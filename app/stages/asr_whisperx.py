@@ -62,7 +62,7 @@ class WhisperX(Asr):
             return self._encoded
 
         model.encode = remember
-        return describe("whisperX", rung, self._options)
+        return describe("whisperX", rung, self._options.threads)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         self._chunks.chunks = batch

@@ -16,6 +16,7 @@ class Decode:
 
     name = "decode"
     reads: tuple[str, ...] = ()
+    at_once = 1
 
     def shape(self) -> dict[str, object]:
         return {"version": VERSION, "sample_rate": SAMPLE_RATE, "av": version("av")}

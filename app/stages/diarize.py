@@ -56,6 +56,7 @@ class Diarize:
 
     name = "diarize"
     reads: tuple[str, ...] = ("decode",)
+    at_once = 1
     _diarize: _Engine | None = None
 
     def __init__(self, diarizer: Diarizer, device: str, threads: int, batch_size: int, speakers: Speakers) -> None:

@@ -39,6 +39,7 @@ BLOCK = int(BLOCK_S * SAMPLE_RATE)
 class _Vad:
     name = "vad"
     reads: tuple[str, ...] = ("decode",)
+    at_once = 1
     variant: str
     carrier: str
     """The package that carries the weights: its version stands for them."""

@@ -68,14 +68,14 @@ def test_two_files_at_once_through_one_model(run_app: RunApp, tmp_path: Path, en
 
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("asr: faster-whisper")] == [
-        "asr: faster-whisper on cpu, int8, 2 threads, batch 8, 2 files at once"
+        "asr: faster-whisper on cpu, int8, 2 workers of 1 thread, batch 8"
     ]
     log = Path(environment["XDG_STATE_HOME"], "run-app", "events.jsonl").read_text().splitlines()
     asr = [event["event"] for event in map(json.loads, log) if event["stage"] == "asr"]
     assert asr[:2] == ["started", "started"]
     assert asr.count("done") == len(FILES)
     written = {name: json.loads((tmp_path / "out" / f"{Path(name).stem}.json").read_text()) for name in FILES}
-    assert all(one["asr"]["threads"] == 1 for one in written.values())
+    assert all((one["asr"]["threads"], one["asr"]["workers"]) == (2, 2) for one in written.values())
     assert "originally from Chicago" in " ".join(segment["text"] for segment in written["b.wav"]["segments"])
 
 
@@ -83,7 +83,7 @@ def test_two_files_at_once_through_one_model(run_app: RunApp, tmp_path: Path, en
 def test_the_results_are_those_of_one_after_another(job: Job, tmp_path: Path) -> None:
     said = run(job, tmp_path / "together")
 
-    alone = dataclasses.replace(job, jobs=1, threads=1)
+    alone = dataclasses.replace(job, jobs=1, batch_size=1)
     assert texts(said) == texts(run(alone, tmp_path / "alone"))
     assert [message.stage for message in said if isinstance(message, Loaded)] == ["vad", "asr"]
 

@@ -50,7 +50,12 @@ def test_the_sample_becomes_text_subtitles_and_json(run_app: RunApp, tmp_path: P
     assert all(word["start"] <= word["end"] for word in words)
     assert all(one["start"] <= other["start"] for one, other in pairwise(words))
     assert all(0 <= word["score"] <= 1 for word in words)
-    for said in ("base (embedded)", "faster-whisper on cpu, int8, 2 threads, batch 8", "RSS peak", "sample.srt"):
+    for said in (
+        "base (embedded)",
+        "faster-whisper on cpu, int8, 2 workers of 1 thread, batch 8",
+        "RSS peak",
+        "sample.srt",
+    ):
         assert said in done.stderr
 
 
