@@ -191,7 +191,12 @@ def _add_transcribe(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="TYPE",
         help="as float16, int8; or auto *",
     )
-    add("--batch-size", type=_argument(positive), metavar="N", help="chunks of 30 s in hand together *")
+    add(
+        "--batch-size",
+        type=_argument(positive),
+        metavar="N",
+        help="chunks of 30 s decoded together, on a processor at most one a thread *",
+    )
     add(
         "--threads",
         type=_argument(positive),

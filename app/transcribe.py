@@ -277,22 +277,20 @@ def _with_remedy(reason: str, worker: Worker) -> str:
 
 def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where: str, left: dict[int, Input]) -> None:
     """Say why a worker died, and decide what the next one tries. Raises WorkError where it can't help."""
-    stage, item = "between two stages", None
-    if len(under_way) > 1:  # it died of one of them, and the next one will tell of which
+    if len(under_way) > 1:  # it died of one of them, and the next worker will tell of which
         run.job = dataclasses.replace(run.job, one_by_one=True)
-        stage = " and ".join(sorted({each for each, _ in under_way}))
-    elif under_way:
-        ((stage, file),) = under_way
-        item = left[file] if file is not None else None
+        stages = sorted({stage for stage, _ in under_way})
+        files = sorted({str(left[file].path) for _, file in under_way if file is not None})
+        place = f"{' and '.join(files)}: {' and '.join(stages)}"
+        run.display.say(f"{place}: {death.line}; {_once_more(run, death, stages)}; one file at a time", "yellow")
+        return
+    stage, file = next(iter(under_way), ("between two stages", None))
+    item = left[file] if file is not None else None
     place = f"{item.path}: {stage}" if item else stage
     attempt = (stage, item.path if item else None)
     run.deaths[attempt] += 1
     if run.deaths[attempt] < ATTEMPTS:
-        again = "trying once more in a fresh one; what was finished is kept"
-        if death.memory and stage == "asr" and run.job.batch_size > 1:
-            run.job = dataclasses.replace(run.job, batch_size=run.job.batch_size // 2)
-            again += f"; batch size {run.job.batch_size * 2} -> {run.job.batch_size}"
-        run.display.say(f"{place}: {death.line}; {again}", "yellow")
+        run.display.say(f"{place}: {death.line}; {_once_more(run, death, [stage])}", "yellow")
         return
     if item is None and stage not in LACKING:
         raise WorkError(f"{place}: {death.line}; {where}")
@@ -305,3 +303,12 @@ def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where
     run.failed.add(item.path)
     for index in [index for index, other in left.items() if other is item]:
         del left[index]
+
+
+def _once_more(run: _Run, death: Death, stages: Sequence[str]) -> str:
+    """Prepare the next attempt; returns what it does differently, in words."""
+    again = "trying once more in a fresh one; what was finished is kept"
+    if death.memory and "asr" in stages and run.job.batch_size > 1:
+        run.job = dataclasses.replace(run.job, batch_size=run.job.batch_size // 2)
+        again += f"; batch size {run.job.batch_size * 2} -> {run.job.batch_size}"
+    return again

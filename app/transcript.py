@@ -61,7 +61,7 @@ class Recognition:
     """How many times the model was called for that."""
     threads: int
     workers: int = 1
-    """That shared out the threads among them, each with a chunk of its own."""
+    """Calls of the model that go on side by side; on a processor they share out the threads."""
     """On the processor."""
 
 

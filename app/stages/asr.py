@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.audio import SAMPLE_RATE
 from app.models.identity import identity
@@ -33,6 +34,10 @@ MISSED_S = 1.5
 AGAIN: tuple[Mapping[str, float], ...] = ({}, {"repetition_penalty": 1.2})
 """Ways to decode a chunk again whose text repeats itself, until one text does not: as it is, with Whisper's own
 timestamps; then with a penalty on words that were said."""
+
+
+_Said = tuple[list[Segment], Literal["again", "cut"] | None]
+"""The text of a chunk, and what it took where it had repeated itself: it was decoded again, or the repeats are cut."""
 
 
 class Asr:
@@ -80,8 +85,12 @@ class Asr:
         return 1
 
     def workers(self) -> int:
-        """Chunks that are decoded side by side, each by itself."""
+        """Calls that the model can be in the middle of."""
         return 1
+
+    def calls(self) -> tuple[int, int]:
+        """Calls of `decode` that one file makes side by side, and the chunks in each."""
+        return 1, self.rung().batch_size
 
     def step_down(self, error: Exception) -> str | None:
         import ctranslate2
@@ -101,34 +110,68 @@ class Asr:
         if not chunks:
             return self._with_transcript(work, None)
         heard = resume(work) or self._begin(work, chunks)
-        while heard.pending:
-            # Memory grows with what is decoded at once, and what is decoded can be kept: so a batch at a time.
-            size = self.rung().batch_size
-            batch, heard.pending = heard.pending[:size], heard.pending[size:]
-            segments, tails = [], []
-            for chunk, said in zip(batch, self.decode(work, batch, heard.language), strict=True):
-                kept = said
-                if compression_ratio(_text(said)) > LOOPS_ABOVE:
-                    kept = self._without_loop(work, chunk, said, heard)
-                segments += kept
-                if kept == said:
-                    tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
-            heard.pending = [tail for tail in tails if tail] + heard.pending
-            heard.segments += segments
-            heard.batches += 1
-            keep(work, heard, segments)
-            report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
+        at_once, size = self.calls()
+        with ThreadPoolExecutor(at_once, "decode") as pool:  # at its end, and at an error, no call is under way
+            for batch, texts in self._decoded(work, heard, pool, at_once, size):
+                segments, tails = [], []
+                for chunk, (said, looped) in zip(batch, texts, strict=True):
+                    segments += said
+                    if not looped:
+                        tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
+                    else:
+                        (heard.again if looped == "again" else heard.cut).append(chunk.start)
+                heard.pending = [tail for tail in tails if tail] + [c for c in heard.pending if c not in batch]
+                heard.segments += segments
+                heard.batches += 1
+                keep(work, heard, segments)
+                report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
         return self._with_transcript(work, heard)
+
+    def _decoded(
+        self, work: Work, heard: Heard, pool: Executor, at_once: int, size: int
+    ) -> Iterator[tuple[list[Span], list[_Said]]]:
+        """Chunks that were pending, with their texts, as they come: some at a time, so that they can be kept.
+
+        Where one call fails, the others are heard to their end first.
+        """
+        under_way: dict[Future[list[_Said]], list[Span]] = {}
+        error: BaseException | None = None
+        while heard.pending:
+            begun = [chunk for batch in under_way.values() for chunk in batch]
+            waiting = [chunk for chunk in heard.pending if chunk not in begun]
+            while waiting and len(under_way) < at_once and not error:
+                batch, waiting = waiting[:size], waiting[size:]
+                under_way[pool.submit(self._decode, work, batch, heard.language)] = batch
+            for call in wait(under_way, return_when=FIRST_COMPLETED).done:
+                batch = under_way.pop(call)
+                if failed := call.exception():
+                    error = failed
+                else:
+                    yield batch, call.result()
+            if error and not under_way:
+                raise error
 
     def load(self) -> str:
         raise NotImplementedError
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
-        """The text of each of these chunks, in their order; a word of it begins with the space before it."""
+        """The text of each of these chunks, in their order; a word of it begins with the space before it.
+
+        Called from a thread, from as many at once as `calls` says.
+        """
         raise NotImplementedError
 
-    def _without_loop(self, work: Work, chunk: Span, said: list[Segment], heard: Heard) -> list[Segment]:
-        """What is kept of a chunk whose text repeats itself, and the place noted where that is another text.
+    def _decode(self, work: Work, batch: list[Span], language: str) -> list[_Said]:
+        """The texts that are kept of these chunks."""
+        return [
+            self._without_loop(work, chunk, said, language)
+            if compression_ratio(_text(said)) > LOOPS_ABOVE
+            else (said, None)
+            for chunk, said in zip(batch, self.decode(work, batch, language), strict=True)
+        ]
+
+    def _without_loop(self, work: Work, chunk: Span, said: list[Segment], language: str) -> _Said:
+        """What is kept of a chunk whose text repeats itself.
 
         The chunk is decoded again by itself. Whisper's authors would sample at rising temperatures. CTranslate2 draws
         from generators that live in its threads, so the same file would not give the same text twice; and of speech
@@ -136,13 +179,10 @@ class Asr:
         """
         cut = [dataclasses.replace(segment, words=tuple(cut_repeats(segment.words))) for segment in said]
         for way in AGAIN[: None if cut != said else 1]:  # a penalty spoils a text whose phrases only come back
-            again = self._decode_alone(work, chunk, heard.language, way)
+            again = self._decode_alone(work, chunk, language, way)
             if again and compression_ratio(_text(again)) <= LOOPS_ABOVE:
-                heard.again.append(chunk.start)
-                return again
-        if cut != said:
-            heard.cut.append(chunk.start)
-        return cut
+                return again, "again"
+        return cut, "cut" if cut != said else None
 
     def _decode_alone(self, work: Work, chunk: Span, language: str, way: Mapping[str, float]) -> list[Segment]:
         segments, _ = self._pipeline.model.transcribe(

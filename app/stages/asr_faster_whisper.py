@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
-
 from app.audio import SAMPLE_RATE
 from app.stages import Span, Work
 from app.stages.asr import Asr, to_segment
-from app.stages.asr_options import AsrOptions, check_options, describe
+from app.stages.asr_options import check_options, describe
 from app.transcript import Segment
 
 
@@ -19,10 +17,6 @@ class FasterWhisper(Asr):
 
     engine = "faster-whisper"
 
-    def __init__(self, options: AsrOptions) -> None:
-        super().__init__(options)
-        self._calls: ThreadPoolExecutor | None = None
-
     @property
     def at_once(self) -> int:
         return self._options.jobs or (self.workers() if self.rung().device == "cpu" else 1)
@@ -30,6 +24,10 @@ class FasterWhisper(Asr):
     def workers(self) -> int:
         jobs, rung = self._options.jobs or 1, self.rung()
         return jobs if rung.device != "cpu" else min(self._options.threads, max(jobs, rung.batch_size))
+
+    def calls(self) -> tuple[int, int]:
+        rung = self.rung()
+        return (self.workers(), 1) if rung.device == "cpu" else (1, rung.batch_size)
 
     def load(self) -> str:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
@@ -46,23 +44,9 @@ class FasterWhisper(Asr):
         )
         check_options(model, self._options)
         self._pipeline = BatchedInferencePipeline(model)
-        self._calls = ThreadPoolExecutor(workers, "decode")
         return describe("faster-whisper", rung, threads, workers)
 
-    def release(self) -> None:
-        super().release()
-        if self._calls:
-            self._calls.shutdown()
-        self._calls = None
-
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
-        assert self._calls is not None
-        parts = [batch] if self.rung().device != "cpu" else [[chunk] for chunk in batch]
-        calls = [self._calls.submit(self._decode_together, work, part, language) for part in parts]
-        wait(calls)  # all of them, also where one fails: the model may be released then
-        return [said for call in calls for said in call.result()]
-
-    def _decode_together(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         from faster_whisper import BatchedInferencePipeline
 
         prompt = self._options.prompt

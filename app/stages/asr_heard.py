@@ -30,7 +30,7 @@ class Heard:
     def notes(self) -> list[str]:
         """What the reader of the text must know of it."""
         return [
-            f"the recogniser repeated itself, and {what}, at {_times(places)}"
+            f"the recogniser repeated itself, and {what}, at {_times(sorted(places))}"
             for what, places in (("was asked again", self.again), ("the repeats are cut", self.cut))
             if places
         ]

@@ -140,14 +140,14 @@ def test_batch_size_shows_in_what_was_used(name: str) -> None:
         duration=240.0,
     )
     used = []
-    for size in (2, 4):
+    for size in (1, 2):
         stage = engine(name, dataclasses.replace(TINY, batch_size=size))
         stage.load()
         done = stage.run(work, SILENT).transcript
         assert done is not None
         assert done.asr is not None
-        used.append((done.asr.batch_size, done.asr.batches))
-    assert used == [(2, 3), (4, 2)]
+        used.append((done.asr.batch_size, done.asr.batches, done.asr.workers))
+    assert used == ([(1, 6, 1), (2, 6, 2)] if name == "faster-whisper" else [(1, 6, 1), (2, 3, 1)])
 
 
 def test_what_was_used_stands_in_the_transcript() -> None:
@@ -164,6 +164,7 @@ def test_what_was_used_stands_in_the_transcript() -> None:
         "batch_size": 8,
         "batches": 1,
         "threads": 1,
+        "workers": 1,
     }
     assert done.asr.device in ("cpu", "cuda")
     assert done.asr.compute_type in ("int8", "float16")
@@ -346,10 +347,11 @@ def test_an_interrupted_run_goes_on_where_it_was(name: str, monkeypatch: pytest.
     under_way = dataclasses.replace(work, checkpoint=checkpoint)
     with pytest.raises(CutError):
         stage.run(under_way, SILENT)
-    assert len(calls) == ends_after
+    others = stage.workers() - 1  # calls that were under way when it ended
+    assert ends_after <= len(calls) <= ends_after + others
     done = stage.run(under_way, SILENT)
 
-    assert len(calls) == batches
+    assert batches <= len(calls) <= batches + others
     assert len(asked) == 1
     assert done.transcript == whole.transcript
     assert done.notes == whole.notes
@@ -388,7 +390,7 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
     sizes: list[int] = []
 
     def decode(work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
-        if len(batch) > 2:
+        if stage.rung().batch_size > 2:
             raise RuntimeError("CUDA failed with error out of memory")
         sizes.append(len(batch))
         return real(work, batch, language)
@@ -402,7 +404,7 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
     real = type(stage).decode.__get__(stage)
     done = stage.run(under_way, SILENT).transcript
 
-    assert max(sizes) == 2
+    assert max(sizes) == (1 if name == "faster-whisper" else 2)
     assert done is not None
     assert done.asr is not None
     assert (done.asr.batch_size, done.asr.batches) == (2, len(sizes))

@@ -81,8 +81,10 @@ def test_beam_size(transcribe: Transcribe) -> None:
 def test_batch_size(transcribe: Transcribe, tmp_path: Path) -> None:
     long = write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 3))
 
-    assert transcribe(recording=long)["asr"]["batches"] == 1
-    assert transcribe("--batch-size", "1", recording=long)["asr"]["batches"] >= 3
+    assert transcribe(recording=long)["asr"]["workers"] == 2
+    assert transcribe("--batch-size", "1", recording=long)["asr"]["workers"] == 1
+    whole = transcribe("--asr", "whisperx", recording=long)["asr"]["batches"]
+    assert transcribe("--asr", "whisperx", "--batch-size", "1", recording=long)["asr"]["batches"] > whole
 
 
 @pytest.mark.slow

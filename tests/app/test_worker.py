@@ -62,7 +62,19 @@ def start(environment: dict[str, str], command: list[str], tmp_path: Path) -> St
     @contextmanager
     def running(*arguments: str | Path) -> Iterator[Running]:
         with subprocess.Popen(
-            [*command, "transcribe", *map(str, arguments), "-o", "out", "-f", "txt", "--model", "tiny.en"],
+            [
+                *command,
+                "transcribe",
+                *map(str, arguments),
+                "-o",
+                "out",
+                "-f",
+                "txt",
+                "--model",
+                "tiny.en",
+                "--jobs",
+                "1",
+            ],
             cwd=tmp_path,
             env=environment,
             text=True,
