@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from app import cli
+from app.commands import transcribe
 from app.speakers import rename
 from app.subtitles import SubtitleStyle, cues
 from app.text import columns
@@ -54,7 +54,7 @@ def write(form: str, whole: Transcript, style: SubtitleStyle = STYLE) -> str:
 
 
 def test_every_format_of_the_command_has_a_writer() -> None:
-    assert tuple(WRITERS) == cli.FORMATS
+    assert tuple(WRITERS) == transcribe.FORMATS
 
 
 def test_subrip() -> None:

@@ -1,0 +1,77 @@
+"""The arguments of `verify`, and its report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.commands import need
+from app.errors import UsageError
+
+if TYPE_CHECKING:
+    from app.commands import Commands
+    from app.verify import Check, Seen
+
+SECTIONS = {"variables": "Variables", "installation": "Installation", "host": "This machine", "cards": "Cards"}
+"""Modules of app/verify, and how the report calls them."""
+MANUAL = "docs/troubleshooting.md"
+
+
+def add(commands: Commands) -> None:
+    """Declare it."""
+    parser = commands.add_parser(
+        "verify",
+        help="prove that each variable took effect, and find what is wrong with this installation",
+        description="Prove that each variable of the profile took effect, and find what is wrong with this "
+        "installation and machine. What might abort is tried in a child process.",
+        epilog=f"Each finding's name in brackets is an entry of {MANUAL}. Exit codes: 0 nothing failed, 1 something "
+        "did, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="the report as JSON, on stdout")
+    parser.add_argument("--startup", action="store_true", help="load the app's models as the app does; memory by model")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="with --startup: the memory curve as a picture, .png")
+    parser.add_argument("--fix-hints", action="store_true", help="show ready-made files too, as a .wslconfig that fits")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    need("verify", "asr", "rich", "psutil")
+    if options.plot and not options.startup:
+        raise UsageError("--plot shows the memory of --startup: say that too")
+    from importlib import import_module
+
+    from app.verify.run import run_all
+
+    seen = read(options.fix_hints)
+    tasks = [(name, task) for name in SECTIONS for task in import_module(f"app.verify.{name}").tasks(seen)]
+    found: dict[str, list[Check]] = {name: [] for name in SECTIONS}
+    for (name, _), checks in zip(tasks, run_all([task for _, task in tasks]), strict=True):
+        found[name] += checks
+    if options.json:
+        lines = [{"section": name, **dataclasses.asdict(check)} for name, some in found.items() for check in some]
+        print(json.dumps({"profiles": seen.profiles, "checks": lines}, indent=1))
+    else:
+        from app.verify.report import show
+
+        show({SECTIONS[name]: checks for name, checks in found.items()}, seen, MANUAL)
+    return 1 if any(check.status == "FAIL" for checks in found.values() for check in checks) else 0
+
+
+def read(fix_hints: bool = False) -> Seen:
+    """What this process was started with, and what became of it since."""
+    from app.verify import Seen
+
+    block = Path("/proc/self/environ").read_bytes().decode(errors="surrogateescape")
+    pairs = (entry.partition("=") for entry in block.split("\0"))
+    at_exec = {name: value for name, _, value in pairs if name}
+    late = {name: value for name, value in os.environ.items() if at_exec.get(name) != value and name != "LC_CTYPE"}
+    settings, profiles = (
+        tuple(filter(None, at_exec.get(name, "").split(","))) for name in ("RUN_APP_SETTINGS", "RUN_APP_PROFILE")
+    )
+    return Seen(at_exec, late, settings, profiles, fix_hints)
