@@ -28,7 +28,7 @@ _THREADS = f"CPU threads (default: OMP_NUM_THREADS, or the cores, at most {MOST_
 
 def add(commands: Commands) -> None:
     """Declare it."""
-    parser = commands.add_parser(
+    parser: argparse.ArgumentParser = commands.add_parser(
         "transcribe",
         help="write what is said in audio and video files",
         description="Write what is said in audio and video files. With one input the transcript goes to stdout too.",
@@ -86,33 +86,33 @@ def add(commands: Commands) -> None:
         "(default: the language's usual one if it is on this machine; else the recogniser's own times)",
     )
     who = parser.add_argument_group("who speaks", "Any of these asks for speakers.")
-    who.addargument("--diarize", action="store_true", help="tell speakers apart")
-    who.addargument("--speakers", type=argument(positive), metavar="N", help="exactly so many")
-    who.addargument("--min-speakers", type=argument(positive), metavar="N", help="at least so many")
-    who.addargument("--max-speakers", type=argument(positive), metavar="N", help="at most so many")
-    who.addargument("--names", type=_names, metavar="A,B", help="their names, in the order they first speak")
-    who.addargument(
+    who.add_argument("--diarize", action="store_true", help="tell speakers apart")
+    who.add_argument("--speakers", type=argument(positive), metavar="N", help="exactly so many")
+    who.add_argument("--min-speakers", type=argument(positive), metavar="N", help="at least so many")
+    who.add_argument("--max-speakers", type=argument(positive), metavar="N", help="at most so many")
+    who.add_argument("--names", type=_names, metavar="A,B", help="their names, in the order they first speak")
+    who.add_argument(
         "--diarizer",
         metavar="MODEL",
         help="community-1, embedded, or a folder with a pyannote pipeline "
         "(default: community-1 with a token or from this machine, else embedded)",
     )
     lines = parser.add_argument_group("subtitles", "How srt and vtt are set.")
-    lines.addargument(
+    lines.add_argument(
         "--max-line-width",
         type=argument(at_least(10)),
         default=SubtitleStyle.max_line_width,
         metavar="N",
         help="characters in a line, wide ones of East Asia counted double (default: %(default)s)",
     )
-    lines.addargument(
+    lines.add_argument(
         "--max-lines",
         type=argument(positive),
         default=SubtitleStyle.max_lines,
         metavar="N",
         help="on the screen together (default: %(default)s)",
     )
-    lines.addargument(
+    lines.add_argument(
         "--max-cps",
         type=argument(positive),
         default=round(SubtitleStyle.max_cps),

@@ -23,7 +23,7 @@ MANUAL = "docs/troubleshooting.md"
 
 def add(commands: Commands) -> None:
     """Declare it."""
-    parser = commands.add_parser(
+    parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
         help="prove that each variable took effect, and find what is wrong with this installation",
         description="Prove that each variable of the profile took effect, and find what is wrong with this "
