@@ -276,6 +276,7 @@ _FATAL = re.compile(
 )
 _THREAD = re.compile(r'^(Current thread|Thread) 0x.*most recent call first\):\n((?:  File ".*\n?)*)', re.M)
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.M)
+_LIBRARY = re.compile(r".*/(?:site|dist)-packages/")
 _STANDARD = re.compile(r"<frozen |.*/lib/python3\.\d+/(?!site-packages/|dist-packages/)")
 
 
@@ -290,11 +291,13 @@ def _last(words: str) -> str:
 
 def _stack(report: str) -> str:
     """The Python lines of the thread that died, innermost first, from faulthandler's report: it calls that thread the
-    current one, unless it was in native code without the interpreter's lock; then it is the main one, told last.
+    current one, unless it was in native code without the interpreter's lock, or none of Python's. Then it is most
+    likely one that is inside a library, or waits for one; the main one is told last.
     """
     threads = _THREAD.findall(report)
     current = [frames for name, frames in threads if name == "Current thread"]
-    return str((current or [frames for _, frames in threads] or [""])[-1])
+    inside = [frames for _, frames in threads if (at := _FRAME.match(frames)) and _LIBRARY.match(at[1])]
+    return str((current or inside or [frames for _, frames in threads] or [""])[-1])
 
 
 def _where(stack: str) -> str | None:

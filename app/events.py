@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ class EventLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "events.jsonl"
+        self._lock = threading.Lock()
         with suppress(OSError):
             if self.path.stat().st_size > MOST_BYTES:
                 self.path.replace(self.path.with_name("events.jsonl.1"))
@@ -24,7 +26,7 @@ class EventLog:
     def add(self, event: str, **fields: object) -> None:
         """`event` is `started`, `done`, `reused` or `failed`; the fields name the file, the stage, its key."""
         line = json.dumps({"time": time.strftime("%FT%T%z"), "pid": os.getpid(), "event": event, **fields})
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 whole = line.encode() + b"\n"

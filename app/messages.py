@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from app.settings import BEAM_SIZE
 from app.stages.diarize import Speakers
@@ -57,7 +57,7 @@ class Job:
     jobs: int | None = None
     """Files that are recognised at once, by one model; None: as many as suit the device."""
     one_by_one: bool = False
-    """Have one file at a time in hand, and decode none beside it: after a death that could be either's."""
+    """Have one file at a time in hand, and decode none beside it: after a death that any of several may have caused."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """For a file the stages that are not tried again, and why."""
     notes: tuple[str, ...] = ()
@@ -92,8 +92,18 @@ class Progress:
 class Finished:
     stage: str
     file: int
+    began: float
+    """By the monotonic clock, which all processes share."""
     seconds: float
     audio_s: float
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What a `Started` began is over and gave nothing: it failed, and another message says what comes of it."""
+
+    stage: str
+    file: int | None
 
 
 @dataclass(frozen=True)
@@ -138,10 +148,8 @@ class Failed:
     """An error nobody foresaw: its traceback is in the log."""
 
 
-Message = Loaded | Started | Progress | Finished | Released | Reused | Result | Noted | Failed
-_KINDS = {
-    kind.__name__: kind for kind in (Loaded, Started, Progress, Finished, Released, Reused, Result, Noted, Failed)
-}
+Message = Loaded | Started | Progress | Finished | Broken | Released | Reused | Result | Noted | Failed
+_KINDS = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> str:

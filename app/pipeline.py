@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from app.artefacts import Artefacts
 from app.errors import InputError, UsageError, WorkError, in_a_line
 from app.events import EventLog
 from app.messages import (
+    Broken,
     Finished,
     Job,
     Loaded,
@@ -25,6 +26,7 @@ from app.messages import (
 )
 from app.recordings import Recording, Shelf, Tell
 from app.stages import LACKING, Stage
+from app.stages.ladder import trouble
 from app.stages.make import make_stages
 
 GROUP_S = 3600.0
@@ -39,6 +41,14 @@ def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
     file can be done then.
     """
     _Run(job, tell, artefacts, events).run()
+
+
+def rehearse(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> Iterator[Stage]:
+    """Load each stage's model in turn, as `run` does, and release it, where `run` would, when the next is asked for.
+
+    Gives the stage while it is loaded. One that can be done without and does not load is passed over.
+    """
+    return _Run(job, tell, artefacts, events).rehearse()
 
 
 class _Run:
@@ -68,6 +78,13 @@ class _Run:
             finally:
                 self._stopped = True
 
+    def rehearse(self) -> Iterator[Stage]:
+        for stage in self._stages.values():
+            if self._load(stage) is None:
+                yield stage
+                if not self._job.resident:
+                    self._release(stage)
+
     def _groups(self) -> Iterator[list[Recording]]:
         """Take files, each decoded if need be, and hand them on in groups of at most an hour, or of one longer file.
 
@@ -77,6 +94,8 @@ class _Run:
         group: list[Recording] = []
         group_s = 0.0
         for index, file in enumerate(self._job.files):
+            if self._stopped:
+                return
             item = self._shelf.take(index, Path(file))
             if "decode" in item.missing and not item.failed:
                 self._step(self._stages["decode"], item)
@@ -88,11 +107,9 @@ class _Run:
                 group, group_s = [], 0.0
             group.append(item)
             group_s += item.work.duration
-            if len(group) >= at_once if self._job.resident else group_s >= GROUP_S:
+            if group_s >= GROUP_S or (self._job.resident and len(group) >= at_once):
                 yield group
                 group, group_s = [], 0.0
-            if self._stopped:
-                return
         if group:
             yield group
 
@@ -102,7 +119,7 @@ class _Run:
             items = self._at_once(stage, items)
         for item in items:
             # Asked for each: after a step down the model may not have come back.
-            if reason := self._unusable.get(stage.name) or self._load(stage):
+            if reason := self._load(stage, items):
                 self._shelf.lack(item, stage.name, reason)
             else:
                 self._step(stage, item)
@@ -113,20 +130,26 @@ class _Run:
     def _at_once(self, stage: Stage, items: list[Recording]) -> list[Recording]:
         """Several files in the hands of one loaded model. Returns those it did not get through.
 
-        A step down changes the model for all who are at it. So what fails here is tried again when the others are
-        done, alone and where there may be room by then.
+        A step down changes the model for all who are at it. So what runs out of means here is tried again when the
+        others are done, alone and where there may be room by then. Of equal recordings one is enough.
         """
-        if self._unusable.get(stage.name) or self._load(stage):
+        if self._load(stage, items):
             return items
+        different = list({item.keys[stage.name]: item for item in reversed(items)}.values())[::-1]
+        done: set[int] = set()
 
-        def attempt(item: Recording) -> bool:
-            if not self._stopped and self._step(stage, item, alone=False):
-                self._hand_on(stage, item)
-                return True
-            return False
+        def attempt(item: Recording) -> None:
+            try:
+                if not self._stopped and self._step(stage, item, alone=False):
+                    done.add(item.index)
+                    self._hand_on(stage, item)
+            except BaseException:
+                self._stopped = True  # the others would go on to the end of the group
+                raise
 
         with ThreadPoolExecutor(stage.at_once, stage.name) as pool:
-            return [item for item, done in zip(items, pool.map(attempt, items), strict=True) if not done]
+            list(pool.map(attempt, different))
+        return [item for item in items if item.index not in done]
 
     def _hand_on(self, stage: Stage, item: Recording) -> None:
         """What becomes of a file after this stage."""
@@ -135,15 +158,17 @@ class _Run:
         elif stage.name == "asr":
             self._tell(Result(item.index, self._shelf.transcript(item), final=False))
 
-    def _load(self, stage: Stage) -> str | None:
-        """Make it ready. Returns why it can't be, where the others can do without it."""
-        if stage.name in self._loaded:
-            return None
+    def _load(self, stage: Stage, items: Sequence[Recording] = ()) -> str | None:
+        """Make it ready, for these. Returns why it can't be, where the others can do without it."""
+        if stage.name in self._loaded or stage.name in self._unusable:
+            return self._unusable.get(stage.name)
+        # A resident model is for files to come too, and nobody knows those yet.
+        works = () if self._job.resident else tuple(item.work for item in items)
         self._tell(Started(stage.name, None))
         begin = time.perf_counter()
         while True:
             try:
-                what = stage.load()
+                what = stage.load(works)
                 break
             except UsageError:
                 raise
@@ -156,6 +181,7 @@ class _Run:
                 traceback.print_exc()
                 self._unusable[stage.name] = reason
                 self._tell(Noted(reason, None, bug=True))
+                self._tell(Broken(stage.name, None))
                 return reason
         self._loaded.add(stage.name)
         self._tell(Loaded(stage.name, what, time.perf_counter() - begin))
@@ -180,14 +206,16 @@ class _Run:
         return True
 
     def _step(self, stage: Stage, item: Recording, *, alone: bool = True) -> bool:
-        """One stage for one file; what it gives is on the disk before anything else begins.
+        """One stage for one file; what it gives is on the disk before the file goes on.
 
-        Returns False, and leaves all as it was, where it failed in a way nobody foresaw and was not alone.
+        Returns False, and leaves all as it was, where it ran out of means and was not alone.
         """
         key = item.keys[stage.name]
+        if stage.name != "decode" and self._shelf.find(stage, item):  # an equal recording has been there meanwhile
+            return True
         self._tell(Started(stage.name, item.index))
         self._shelf.event("started", stage.name, item)
-        begin = time.perf_counter()
+        begin = time.monotonic()
 
         def report(done_s: float, total_s: float) -> None:
             self._tell(Progress(stage.name, item.index, done_s, total_s))
@@ -201,13 +229,16 @@ class _Run:
                     except (InputError, UsageError):
                         raise
                     except Exception as error:
-                        if not alone:
+                        if not alone and trouble(error):
                             traceback.print_exc()
+                            self._shelf.event("failed", stage.name, item, reason=in_a_line(error))
+                            self._tell(Broken(stage.name, item.index))
                             return False
                         if not self._step_down(stage, error):
                             raise
-                        if reason := self._load(stage):
+                        if reason := self._load(stage, [item]):
                             self._shelf.lack(item, stage.name, reason)
+                            self._tell(Broken(stage.name, item.index))
                             return True
         except (UsageError, WorkError):
             raise
@@ -220,6 +251,7 @@ class _Run:
             if stage.name in LACKING:
                 self._shelf.lack(item, stage.name, reason)
                 self._tell(Noted(reason, item.index, bug=not foreseen))
+                self._tell(Broken(stage.name, item.index))
             else:
                 self._shelf.fail(item, reason, bug=not foreseen)
             return True
@@ -230,7 +262,7 @@ class _Run:
         item.work = dataclasses.replace(done, notes=(), checkpoint=None)
         item.missing.remove(stage.name)
         self._shelf.keep(stage, item)
-        seconds = time.perf_counter() - begin
+        seconds = time.monotonic() - begin
         self._shelf.event("done", stage.name, item, seconds=round(seconds, 3))
-        self._tell(Finished(stage.name, item.index, seconds, done.duration))
+        self._tell(Finished(stage.name, item.index, begin, seconds, done.duration))
         return True

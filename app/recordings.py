@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.artefacts import Artefacts, content_key, stage_key
 from app.events import EventLog
@@ -65,12 +66,25 @@ class Shelf:
             elif found.pop("decode", None):
                 recording.missing.insert(0, "decode")
         for name, saved in found.items():
-            recording.work = self._stages[name].unpack(recording.work, saved["data"])
-            recording.notes[name] = tuple(saved["notes"])
-            self.event("reused", name, recording)
+            self._take_up(name, recording, saved)
         if found:
             self._tell(Reused(tuple(found), index))
         return recording
+
+    def find(self, stage: Stage, recording: Recording) -> bool:
+        """Take up what this stage has given, since the recording was taken, for another with the same content."""
+        saved = self.artefacts.load(recording.keys[stage.name])
+        if saved is None:
+            return False
+        self._take_up(stage.name, recording, saved)
+        recording.missing.remove(stage.name)
+        self._tell(Reused((stage.name,), recording.index))
+        return True
+
+    def _take_up(self, name: str, recording: Recording, saved: Any) -> None:
+        recording.work = self._stages[name].unpack(recording.work, saved["data"])
+        recording.notes[name] = tuple(saved["notes"])
+        self.event("reused", name, recording)
 
     def _to_run(self, found: Collection[str]) -> list[str]:
         """What is neither there nor needed only for what is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,5 +61,5 @@ def write_atomically(path: Path, content: str, before: Callable[[], None] = lamb
 
 def _umask() -> int:
     """What mkstemp left out of account. Read from the kernel: os.umask would set it for a moment, for all threads."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("\nUmask:", 1)[1].split(None, 1)[0], 8)
+    found = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.M)
+    return int(found[1], 8) if found else 0o022

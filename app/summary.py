@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,8 +38,7 @@ class Summary:
             self._row(message.stage).load_s += message.seconds
         elif isinstance(message, Finished):
             row = self._row(message.stage)
-            now = time.monotonic()
-            row.runs.append((now - message.seconds, now))
+            row.runs.append((message.began, message.began + message.seconds))
             row.audio_s += message.audio_s
 
     def memory(self, meter: PeakMeter) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,49 +13,20 @@ from app.delivery import Delivery
 from app.diagnosis import Death
 from app.display import Display
 from app.errors import UsageError, WorkError
-from app.inputs import Input, check_output_folder
-from app.languages import CODES
-from app.messages import Failed, Finished, Job, Loaded, Noted, Progress, Released, Result, Reused, Started
-from app.models import DownloadProgress, WhisperModelFiles, find_model
+from app.inputs import Input
+from app.messages import Broken, Failed, Finished, Job, Loaded, Noted, Progress, Released, Result, Reused, Started
+from app.models import DownloadProgress, find_model
 from app.models.aligners import find_aligner
 from app.models.speakers import find_diarizer
 from app.outputs import Outputs
-from app.settings import Settings
+from app.request import Request, check_code, check_device, check_language, check_outputs
 from app.stages import LACKING
-from app.stages.diarize import Speakers
 from app.store import state_folder
-from app.subtitles import SubtitleStyle
 from app.summary import Summary
 from app.supervisor import Log, Worker
-from launcher import hardware
 
 ATTEMPTS = 2
 """A stage that a worker died in is tried once more in a fresh one, where nothing else takes memory."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line, checked."""
-
-    inputs: Sequence[Input]
-    output_folder: Path
-    formats: tuple[str, ...]
-    settings: Settings
-    asr: str
-    vad: str
-    language: str | None
-    offline: bool
-    task: str = "transcribe"
-    beam_size: int = 5
-    prompt: str | None = None
-    hotwords: str | None = None
-    align_model: str = "auto"
-    diarizer: str | None = None
-    """None: speakers are not asked for."""
-    speakers: Speakers = field(default_factory=Speakers)
-    names: tuple[str, ...] = ()
-    subtitles: SubtitleStyle = field(default_factory=SubtitleStyle)
-    jobs: int | None = None
 
 
 @dataclass
@@ -80,8 +50,8 @@ class _Run:
 def transcribe(request: Request) -> int:
     """Do it; returns the exit code: 0 all done, 1 some files failed. Raises UsageError and WorkError."""
     begin = time.monotonic()
-    _check_outputs(request)
-    _check_device(request.settings.device)
+    check_outputs(request)
+    check_device(request.settings.device)
     outputs = Outputs(state_folder("outputs"))
     with Display() as display:
         to_stdout = len(request.inputs) == 1
@@ -107,7 +77,7 @@ def _prepare(request: Request, display: Display) -> Job:
         display.advance(progress.done_bytes / 2**20, progress.total_bytes / 2**20, "MiB")
 
     settings = request.settings
-    _check_code(request.language)
+    check_code(request.language)
     # The small ones first: a wrong name costs no download of a large one.
     diarizer, notes = None, []
     if request.diarizer is not None:
@@ -120,7 +90,7 @@ def _prepare(request: Request, display: Display) -> Job:
     aligner = find_aligner(request.align_model, request.language, offline=request.offline, report=report)
     words = "aligned where there is a model for the language" if aligner else "as the recogniser times them"
     model = find_model(settings.model, offline=request.offline, report=report)
-    _check_language(request, model)
+    check_language(request, model)
     display.say(f"model {model.name} ({model.origin}), vad {request.vad}, words {words}, {_files(len(request.inputs))}")
     return Job(
         files=(),
@@ -150,47 +120,6 @@ def _prepare(request: Request, display: Display) -> Job:
 
 def _files(count: int) -> str:
     return f"{count} file" if count == 1 else f"{count} files"
-
-
-def _check_outputs(request: Request) -> None:
-    check_output_folder(request.output_folder)
-    sources = {os.path.realpath(item.path) for item in request.inputs}
-    for item in request.inputs:
-        for path in item.outputs(request.output_folder, request.formats).values():
-            if os.path.realpath(path) in sources:
-                raise UsageError(f"{path}: this output would replace an input; choose another folder with -o")
-            if path.is_dir():
-                raise UsageError(f"{path}: this output is a folder already; choose another folder with -o")
-
-
-def _check_device(device: str) -> None:
-    """Say that there is no card before gigabytes of a model are fetched for it."""
-    if device != "cuda":
-        return
-    found, why = hardware.cards()
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        found, why = hardware.visible(found, chosen), f"CUDA_VISIBLE_DEVICES={chosen}"
-    if not found:
-        raise UsageError(
-            f"device cuda is asked for, but no CUDA card is visible ({why}); "
-            "use --profile cpu, or --device cpu with a compute type and a model that fit"
-        )
-
-
-def _check_code(language: str | None) -> None:
-    if language is not None and language not in CODES:
-        raise UsageError(f"unknown language {language!r}; give a code as {', '.join(CODES)}")
-
-
-def _check_language(request: Request, model: WhisperModelFiles) -> None:
-    language = request.language
-    if model.multilingual:
-        return
-    if language not in (None, "en"):
-        raise UsageError(f"this model knows English only: --language {language} needs a multilingual one, as `base`")
-    if request.task == "translate":
-        raise UsageError("this model knows English only: --translate needs a multilingual one, as `base`")
 
 
 def _work(run: _Run, pending: list[Input]) -> list[Input]:
@@ -223,14 +152,14 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                 case Progress(stage, file, done_s, total_s):
                     if shown not in under_way:
                         shown = (stage, file)
-                        display.step(f"{stage}: {pending[file].name}")
                     if shown == (stage, file):
+                        display.step(f"{stage}: {pending[file].name}")  # again, where another file's end took it away
                         display.advance(done_s, total_s, "s")
                 case Loaded(stage, what):
                     under_way.discard((stage, None))
                     if what:
                         display.say(f"{stage}: {what}")
-                case Finished(stage, file):
+                case Finished(stage, file) | Broken(stage, file):
                     under_way.discard((stage, file))
                 case Released():
                     worker.memory.phase("")
@@ -242,10 +171,11 @@ def _work(run: _Run, pending: list[Input]) -> list[Input]:
                         text = _with_remedy(text, worker)
                         run.failed |= {item.path for item in (pending if file is None else [pending[file]])}
                     display.say(text if file is None else f"{pending[file].path}: {text}", "red" if bug else "yellow")
-                case Result(file, transcript, final):
-                    if not final:
-                        run.delivery.first(pending[file], transcript)
-                    elif run.delivery.final(item := left.pop(file), transcript):
+                case Result(file, transcript, False):
+                    run.delivery.first(pending[file], transcript)
+                case Result(file, transcript):
+                    under_way = {each for each in under_way if each[1] != file}
+                    if run.delivery.final(item := left.pop(file), transcript):
                         run.written.add(item.path)
                     else:
                         run.failed.add(item.path)
@@ -277,12 +207,12 @@ def _with_remedy(reason: str, worker: Worker) -> str:
 
 def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where: str, left: dict[int, Input]) -> None:
     """Say why a worker died, and decide what the next one tries. Raises WorkError where it can't help."""
-    if len(under_way) > 1:  # it died of one of them, and the next worker will tell of which
+    if len(under_way) > 1 and not run.job.one_by_one:  # it died of one of them; the next worker will tell of which
         run.job = dataclasses.replace(run.job, one_by_one=True)
-        stages = sorted({stage for stage, _ in under_way})
-        files = sorted({str(left[file].path) for _, file in under_way if file is not None})
-        place = f"{' and '.join(files)}: {' and '.join(stages)}"
-        run.display.say(f"{place}: {death.line}; {_once_more(run, death, stages)}; one file at a time", "yellow")
+        each = sorted(under_way, key=str)
+        places = (stage if file is None else f"{left[file].path} ({stage})" for stage, file in each)
+        again = _once_more(run, death, [stage for stage, _ in each])
+        run.display.say(f"{', '.join(places)}: {death.line}; {again}; one file at a time", "yellow")
         return
     stage, file = next(iter(under_way), ("between two stages", None))
     item = left[file] if file is not None else None
@@ -308,7 +238,9 @@ def _bury(run: _Run, death: Death, under_way: set[tuple[str, int | None]], where
 def _once_more(run: _Run, death: Death, stages: Sequence[str]) -> str:
     """Prepare the next attempt; returns what it does differently, in words."""
     again = "trying once more in a fresh one; what was finished is kept"
-    if death.memory and "asr" in stages and run.job.batch_size > 1:
-        run.job = dataclasses.replace(run.job, batch_size=run.job.batch_size // 2)
-        again += f"; batch size {run.job.batch_size * 2} -> {run.job.batch_size}"
+    # On a processor no more chunks are in hand than there are threads.
+    size = min(run.job.batch_size, run.job.threads) if run.job.device == "cpu" else run.job.batch_size
+    if death.memory and "asr" in stages and size > 1:
+        run.job = dataclasses.replace(run.job, batch_size=size // 2)
+        again += f"; batch size {size} -> {size // 2}"
     return again

@@ -60,8 +60,6 @@ class Recognition:
     batches: int
     """How many times the model was called for that."""
     threads: int
-    workers: int = 1
-    """Calls of the model that go on side by side; on a processor they share out the threads."""
     """On the processor."""
 
 

@@ -195,7 +195,8 @@ def run(options: argparse.Namespace) -> int:
 
     from app.inputs import collect, sample
     from app.stages.diarize import Speakers
-    from app.transcribe import Request, transcribe
+    from app.request import Request
+    from app.transcribe import transcribe
 
     settings = read_settings(os.environ)
     flags = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,8 +85,11 @@ class Stage(Protocol):
     def shape(self) -> Mapping[str, object]:
         """All that shapes the result, JSON-able: options, the model's identity, a version of the stage's own."""
 
-    def load(self) -> str:
-        """Make ready; returns what was chosen and loaded, in words, or "" where there is no model."""
+    def load(self, works: Sequence[Work] = ()) -> str:
+        """Make ready; returns what was chosen and loaded, in words, or "" where there is no model.
+
+        `works` are those that it is for, where no others will follow.
+        """
 
     def run(self, work: Work, report: Report) -> Work:
         """Do the step for one input."""

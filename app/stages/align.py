@@ -49,7 +49,7 @@ class Align:
         models = {model.language or "": identity(Path(model.path)) for model in self._aligner.models}
         return {"version": VERSION, "search": f"whisperx {version('whisperx')}", "pad_s": PAD_S, "models": models}
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         """Only the device is chosen: the language of a file says which model, and few of them fit at once."""
         import torch
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,24 +14,20 @@ from typing import Any, Literal
 from app.audio import SAMPLE_RATE
 from app.models.identity import identity
 from app.stages import Report, Span, Work
-from app.stages.asr_heard import Heard, keep, resume
+from app.stages.asr_chunks import merge_spans, missed, reach
+from app.stages.asr_heard import Heard, Piece, keep, resume
 from app.stages.asr_options import AsrOptions as AsrOptions  # for who makes the stage
 from app.stages.asr_options import choose_device
 from app.stages.edges import to_sound
 from app.stages.ladder import Rung, in_words, ladder, trouble
 from app.stages.loops import LOOPS_ABOVE, compression_ratio, cut_repeats
-from app.stages.vad import LONGEST_SPAN_S
 from app.transcript import Recognition, Segment, Transcript, Word, from_dict, split_at_sentences
 
-VERSION = 2
+VERSION = 3
 """Goes up when the same speech and the same options would give another text, or other times."""
 LANGUAGE_THRESHOLD = 0.5
 """Below this probability another window of speech is asked for its language."""
 LANGUAGE_WINDOWS = 4
-LEAST_HEARD_S = 1.0
-"""A second look at a chunk moves on by at least this much, so that it ends."""
-MISSED_S = 1.5
-"""Less speech than this after the last word is its own tail, and the padding of VAD."""
 AGAIN: tuple[Mapping[str, float], ...] = ({}, {"repetition_penalty": 1.2})
 """Ways to decode a chunk again whose text repeats itself, until one text does not: as it is, with Whisper's own
 timestamps; then with a penalty on words that were said."""
@@ -52,6 +49,8 @@ class Asr:
         self._rung: Rung | None = None
         self._pipeline: Any = None
         """Loaded: an object whose `model` is a faster_whisper.WhisperModel, in both engines."""
+        self._pool: Executor | None = None
+        """Loaded: threads for as many calls of the model as it takes at once, whichever files they are for."""
 
     def shape(self) -> dict[str, object]:
         """Neither the batch size nor the threads: what they change is in the last digits.
@@ -84,10 +83,6 @@ class Asr:
     def at_once(self) -> int:
         return 1
 
-    def workers(self) -> int:
-        """Calls that the model can be in the middle of."""
-        return 1
-
     def calls(self) -> tuple[int, int]:
         """Calls of `decode` that one file makes side by side, and the chunks in each."""
         return 1, self.rung().batch_size
@@ -109,55 +104,57 @@ class Asr:
         chunks = merge_spans(work.speech)
         if not chunks:
             return self._with_transcript(work, None)
-        heard = resume(work) or self._begin(work, chunks)
-        at_once, size = self.calls()
-        with ThreadPoolExecutor(at_once, "decode") as pool:  # at its end, and at an error, no call is under way
-            for batch, texts in self._decoded(work, heard, pool, at_once, size):
-                segments, tails = [], []
+        heard = resume(work, chunks) or self._begin(work, chunks)
+        with closing(self._decoded(work, heard)) as decoded:
+            for batch, texts in decoded:
+                piece = Piece(batch)
                 for chunk, (said, looped) in zip(batch, texts, strict=True):
-                    segments += said
-                    if not looped:
-                        tails.append(missed_tail(chunk, work.speech, _last_word_end(chunk, said)))
+                    piece.segments += said
+                    if looped:
+                        (piece.again if looped == "again" else piece.cut).append(chunk.start)
                     else:
-                        (heard.again if looped == "again" else heard.cut).append(chunk.start)
-                heard.pending = [tail for tail in tails if tail] + [c for c in heard.pending if c not in batch]
-                heard.segments += segments
-                heard.batches += 1
-                keep(work, heard, segments)
+                        piece.missed += missed(chunk, work.speech, reach(chunk, said))
+                heard.add(piece)
+                keep(work, heard, piece)
                 report(min((chunk.start for chunk in heard.pending), default=work.duration), work.duration)
         return self._with_transcript(work, heard)
 
-    def _decoded(
-        self, work: Work, heard: Heard, pool: Executor, at_once: int, size: int
-    ) -> Iterator[tuple[list[Span], list[_Said]]]:
+    def _decoded(self, work: Work, heard: Heard) -> Generator[tuple[list[Span], list[_Said]]]:
         """Chunks that were pending, with their texts, as they come: some at a time, so that they can be kept.
 
-        Where one call fails, the others are heard to their end first.
+        Where one call fails, the others are heard to their end first. At its end no call is under way.
         """
+        assert self._pool is not None
+        at_once, size = self.calls()
         under_way: dict[Future[list[_Said]], list[Span]] = {}
         error: BaseException | None = None
-        while heard.pending:
-            begun = [chunk for batch in under_way.values() for chunk in batch]
-            waiting = [chunk for chunk in heard.pending if chunk not in begun]
-            while waiting and len(under_way) < at_once and not error:
-                batch, waiting = waiting[:size], waiting[size:]
-                under_way[pool.submit(self._decode, work, batch, heard.language)] = batch
-            for call in wait(under_way, return_when=FIRST_COMPLETED).done:
-                batch = under_way.pop(call)
-                if failed := call.exception():
-                    error = failed
-                else:
-                    yield batch, call.result()
-            if error and not under_way:
-                raise error
+        try:
+            while heard.pending:
+                begun = [chunk for batch in under_way.values() for chunk in batch]
+                waiting = [chunk for chunk in heard.pending if chunk not in begun]
+                while waiting and len(under_way) < at_once and not error:
+                    batch, waiting = waiting[:size], waiting[size:]
+                    under_way[self._pool.submit(self._decode, work, batch, heard.language)] = batch
+                for call in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    batch = under_way.pop(call)
+                    if failed := call.exception():
+                        error = failed
+                    else:
+                        yield batch, call.result()
+                if error and not under_way:
+                    raise error
+        finally:
+            for call in under_way:
+                call.cancel()
+            wait(under_way)
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         raise NotImplementedError
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         """The text of each of these chunks, in their order; a word of it begins with the space before it.
 
-        Called from a thread, from as many at once as `calls` says.
+        Called from the pool's threads.
         """
         raise NotImplementedError
 
@@ -202,6 +199,9 @@ class Asr:
 
     def release(self) -> None:
         self._pipeline = None
+        if self._pool:
+            self._pool.shutdown()
+        self._pool = None
 
     def pack(self, work: Work) -> Any:
         assert work.transcript is not None
@@ -244,7 +244,6 @@ class Asr:
             rung.batch_size,
             batches,
             options.threads,
-            self.workers(),
         )
 
 
@@ -268,44 +267,6 @@ def _to_sound(segments: Sequence[Segment], work: Work) -> list[Segment]:
 
 def _text(segments: Iterable[Segment]) -> str:
     return "".join(segment.text for segment in segments)
-
-
-def _last_word_end(chunk: Span, segments: Iterable[Segment]) -> float:
-    """Where the text of this chunk ends, in seconds; its start where there is none."""
-    ends = (min(word.end, chunk.end) for segment in segments for word in segment.words if word.start < chunk.end)
-    return max(ends, default=chunk.start)
-
-
-def merge_spans(spans: Iterable[Span], longest_s: float = LONGEST_SPAN_S) -> list[Span]:
-    """Join neighbouring speech, silences between included, into chunks that fill Whisper's 30 s window.
-
-    Silences stay in: cutting them out saves little, since every chunk is padded to 30 s, and costs true times.
-    """
-    chunks: list[Span] = []
-    for span in spans:
-        if chunks and span.end - chunks[-1].start <= longest_s:
-            chunks[-1] = Span(chunks[-1].start, span.end)
-        else:
-            chunks.append(span)
-    return chunks
-
-
-def missed_tail(chunk: Span, speech: Iterable[Span], heard_until: float) -> Span | None:
-    """The end of a chunk, where the recogniser fell silent while somebody still spoke; None where it heard it all.
-
-    Without timestamps Whisper now and then ends its text in the middle of a chunk, mostly at a pause. Decoding the
-    rest by itself takes the word error of the joined prompts from 4.5 to 3.1 % (English) and from 11.3 to 9.5 %
-    (Spanish); docs/quality.md. A chunk with next to no text is not asked again: it would say the same, for ever.
-    """
-    rest = [
-        Span(max(span.start, heard_until), span.end)
-        for span in speech
-        if chunk.start <= span.start and span.end <= chunk.end and span.end > heard_until
-    ]
-    missed_s = sum(span.end - span.start for span in rest)
-    if heard_until < chunk.start + LEAST_HEARD_S or missed_s < MISSED_S:
-        return None
-    return Span(rest[0].start, chunk.end)
 
 
 def choose_language(model: Any, work: Work, chunks: list[Span], wanted: str | None) -> tuple[str, float]:

@@ -1,50 +1,73 @@
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 from app.audio import SAMPLE_RATE
 from app.stages import Span, Work
 from app.stages.asr import Asr, to_segment
-from app.stages.asr_options import check_options, describe
+from app.stages.asr_chunks import merge_spans
+from app.stages.asr_options import AsrOptions, check_options, describe, in_words
+from app.stages.ladder import Rung
 from app.transcript import Segment
 
 
 class FasterWhisper(Asr):
     """faster-whisper's batched pipeline on CTranslate2: no torch in the process, word times from cross-attention.
 
-    On a card a batch of chunks is decoded in one call. On a processor each chunk is a call of its own, and as many
-    calls as there are threads go on side by side: threads that share one call wait for each other at every token.
-    On two cores that takes 0.6 of the time, and of the memory, of one call with two threads (docs/transcribe.md).
+    On a card a batch of chunks is decoded in one call. On a processor each chunk is a call of its own, and the calls
+    go on side by side in workers that share the weights and share out the threads: threads that share one call wait
+    for each other at every token (docs/transcribe.md).
     """
 
     engine = "faster-whisper"
 
+    def __init__(self, options: AsrOptions) -> None:
+        super().__init__(options)
+        self._chunks: int | None = None
+        """There are no more than these; None: not known yet."""
+
+    def rung(self) -> Rung:
+        """As above; on a processor the batch is the number of workers."""
+        rung, threads = super().rung(), self._options.threads
+        if rung.device != "cpu":
+            return rung
+        wanted = min(threads, rung.batch_size, self._chunks or threads)
+        workers = threads // math.ceil(threads / wanted)  # so many that no thread is left over, if that can be
+        return dataclasses.replace(rung, batch_size=workers)
+
     @property
     def at_once(self) -> int:
-        return self._options.jobs or (self.workers() if self.rung().device == "cpu" else 1)
-
-    def workers(self) -> int:
-        jobs, rung = self._options.jobs or 1, self.rung()
-        return jobs if rung.device != "cpu" else min(self._options.threads, max(jobs, rung.batch_size))
+        rung = self.rung()
+        return self._options.jobs or (rung.batch_size if rung.device == "cpu" else 1)
 
     def calls(self) -> tuple[int, int]:
         rung = self.rung()
-        return (self.workers(), 1) if rung.device == "cpu" else (1, rung.batch_size)
+        return (rung.batch_size, 1) if rung.device == "cpu" else (1, rung.batch_size)
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-        rung, workers = self.rung(), self.workers()
-        threads = max(1, self._options.threads // workers)
+        self._chunks = sum(len(merge_spans(work.speech)) for work in works) or None
+        rung, threads = self.rung(), self._options.threads
+        workers = rung.batch_size if rung.device == "cpu" else self.at_once
         model = WhisperModel(
             self._options.model,
             device=rung.device,
             compute_type=rung.compute_type,
-            cpu_threads=threads,
-            num_workers=workers,  # they share the weights
+            cpu_threads=threads // workers if rung.device == "cpu" else threads,
+            num_workers=workers,
             local_files_only=True,
         )
         check_options(model, self._options)
         self._pipeline = BatchedInferencePipeline(model)
-        return describe("faster-whisper", rung, threads, workers)
+        self._pool = ThreadPoolExecutor(workers, "asr-chunk")
+        if rung.device == "cpu" and workers > 1:
+            each = in_words(threads // workers, "thread")
+            return f"faster-whisper on cpu, {rung.compute_type}, {workers} workers of {each}"
+        return describe("faster-whisper", rung, threads)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         from faster_whisper import BatchedInferencePipeline

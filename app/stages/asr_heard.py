@@ -14,18 +14,37 @@ MOST_PLACES = 10
 
 
 @dataclass
+class Piece:
+    """What one call of the model gave: a line of the checkpoint."""
+
+    chunks: list[Span]
+    segments: list[Segment] = field(default_factory=list)
+    missed: list[Span] = field(default_factory=list)
+    """Where the text did not reach: to be decoded too."""
+    again: list[float] = field(default_factory=list)
+    """Where the text repeated itself and was decoded again, in seconds."""
+    cut: list[float] = field(default_factory=list)
+    """Where that did not help, and the repeats were cut."""
+
+
+@dataclass
 class Heard:
-    """What is known of one input while its chunks are decoded; all of it goes through a checkpoint."""
+    """What is known of one input while its chunks are decoded."""
 
     language: str
     probability: float
     pending: list[Span]
     segments: list[Segment] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
-    """Where the text repeated itself and was decoded again, in seconds."""
     cut: list[float] = field(default_factory=list)
-    """Where that did not help, and the repeats were cut."""
     batches: int = 0
+
+    def add(self, piece: Piece) -> None:
+        self.pending = piece.missed + [chunk for chunk in self.pending if chunk not in piece.chunks]
+        self.segments += piece.segments
+        self.again += piece.again
+        self.cut += piece.cut
+        self.batches += 1
 
     def notes(self) -> list[str]:
         """What the reader of the text must know of it."""
@@ -36,35 +55,27 @@ class Heard:
         ]
 
 
-def keep(work: Work, heard: Heard, segments: list[Segment]) -> None:
-    """One line of the checkpoint: the segments are this batch's, the rest is all of it."""
+def keep(work: Work, heard: Heard, piece: Piece) -> None:
+    """One line of the checkpoint."""
     if work.checkpoint:
-        line = {
-            "language": heard.language,
-            "probability": heard.probability,
-            "pending": [[chunk.start, chunk.end] for chunk in heard.pending],
-            "again": heard.again,
-            "cut": heard.cut,
-            "segments": [dataclasses.asdict(segment) for segment in segments],
-        }
-        work.checkpoint.add(line)
+        about = {"language": heard.language, "probability": heard.probability}
+        work.checkpoint.add(about | dataclasses.asdict(piece))
 
 
-def resume(work: Work) -> Heard | None:
-    """What an interrupted run had heard; None where there was none."""
+def resume(work: Work, chunks: Sequence[Span]) -> Heard | None:
+    """What an interrupted run had heard of these chunks; None where there was none."""
     lines = work.checkpoint.lines() if work.checkpoint else []
     if not lines:
         return None
-    last = lines[-1]
-    segments = [
-        Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
-        for line in lines
-        for segment in line["segments"]
-    ]
-    pending = [Span(start, end) for start, end in last["pending"]]
-    return Heard(
-        last["language"], last["probability"], pending, segments, list(last["again"]), list(last["cut"]), len(lines)
-    )
+    heard = Heard(lines[0]["language"], lines[0]["probability"], list(chunks))
+    for line in lines:
+        segments = [
+            Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
+            for segment in line["segments"]
+        ]
+        done, missed = ([Span(**span) for span in line[name]] for name in ("chunks", "missed"))
+        heard.add(Piece(done, segments, missed, line["again"], line["cut"]))
+    return heard
 
 
 def _times(places: Sequence[float]) -> str:

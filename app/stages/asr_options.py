@@ -56,11 +56,6 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
                 "a card needs libcublas.so.12, which the loader does not find: pip install 'run-app[asr-cuda]', "
                 "and start under a profile that puts it on LD_LIBRARY_PATH, as gpu does"
             ) from None
-    if device == "cpu" and (options.jobs or 1) > options.threads:
-        raise UsageError(
-            f"--jobs {options.jobs} needs {options.jobs} threads on a processor, and {options.threads} are to be used; "
-            f"say --jobs {options.threads}, or more --threads"
-        )
     possible = ctranslate2.get_supported_compute_types(device)
     compute_type = options.compute_type
     if compute_type == "auto":
@@ -72,11 +67,15 @@ def choose_device(options: AsrOptions) -> tuple[str, str]:
     return device, compute_type
 
 
-def describe(engine: str, rung: Rung, threads: int, workers: int = 1) -> str:
-    """`faster-whisper on cpu, int8, 2 threads, batch 8`; `threads` are those of each worker."""
-    cores = f", {threads} thread{'s' * (threads > 1)}" if rung.device == "cpu" else ""
-    side_by_side = f", {workers} workers of {cores[2:] or 'one model'}" if workers > 1 else cores
-    return f"{engine} on {rung.device}, {rung.compute_type}{side_by_side}, batch {rung.batch_size}"
+def describe(engine: str, rung: Rung, threads: int) -> str:
+    """`faster-whisper on cpu, int8, 2 threads, batch 8`."""
+    cores = f", {in_words(threads, 'thread')}" if rung.device == "cpu" else ""
+    return f"{engine} on {rung.device}, {rung.compute_type}{cores}, batch {rung.batch_size}"
+
+
+def in_words(number: int, what: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def check_options(model: Any, options: AsrOptions) -> None:

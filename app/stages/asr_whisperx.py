@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.stages import Span, Work
@@ -13,7 +15,7 @@ class WhisperX(Asr):
 
     engine = "whisperx"
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         import torch
         from whisperx.asr import load_model
         from whisperx.vads import Vad
@@ -62,6 +64,7 @@ class WhisperX(Asr):
             return self._encoded
 
         model.encode = remember
+        self._pool = ThreadPoolExecutor(1, "asr-chunk")
         return describe("whisperX", rung, self._options.threads)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +22,7 @@ class Decode:
     def shape(self) -> dict[str, object]:
         return {"version": VERSION, "sample_rate": SAMPLE_RATE, "av": version("av")}
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         return ""
 
     def run(self, work: Work, report: Report) -> Work:

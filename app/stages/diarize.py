@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -73,7 +73,7 @@ class Diarize:
             "speakers": dataclasses.asdict(self._speakers),
         }
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # it would report each use to its makers
         with _quiet():
             import torch

@@ -14,7 +14,7 @@ from app.stages import Report, Span, Stage, Work
 from app.stages.ladder import trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 VERSION = 1
 """Goes up when the same samples would give other spans."""
@@ -91,7 +91,7 @@ class SileroOnnx(_Vad):
 
     variant, carrier = "silero v6, ONNX", "faster-whisper"
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         from faster_whisper import vad
 
         self._model = vad
@@ -122,7 +122,7 @@ class SileroTorch(_Vad):
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         import silero_vad
         import torch
 
@@ -163,7 +163,7 @@ class Pyannote(_Vad):
         self._device = "cpu"
         return "device cuda -> cpu"
 
-    def load(self) -> str:
+    def load(self, works: Sequence[Work] = ()) -> str:
         import torch
         from whisperx.vads import Pyannote as WhisperXPyannote
 

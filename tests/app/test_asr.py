@@ -19,7 +19,8 @@ from app.inputs import sample
 from app.models import find_model
 from app.models.identity import EDGE_BYTES, identity
 from app.stages import Report, Span, Stage, Work
-from app.stages.asr import Asr, merge_spans
+from app.stages.asr import Asr
+from app.stages.asr_chunks import merge_spans
 from app.stages.asr_heard import Heard
 from app.stages.asr_options import AsrOptions
 from app.stages.decode import Decode
@@ -146,8 +147,11 @@ def test_batch_size_shows_in_what_was_used(name: str) -> None:
         done = stage.run(work, SILENT).transcript
         assert done is not None
         assert done.asr is not None
-        used.append((done.asr.batch_size, done.asr.batches, done.asr.workers))
-    assert used == ([(1, 6, 1), (2, 6, 2)] if name == "faster-whisper" else [(1, 6, 1), (2, 3, 1)])
+        used.append((done.asr.batch_size, done.asr.batches))
+    (one, calls), (two, fewer) = used
+    assert (one, two) == (1, 2)
+    # On a processor faster-whisper has each chunk in a call of its own, so many side by side.
+    assert calls == (fewer if name == "faster-whisper" else 2 * fewer) >= 6
 
 
 def test_what_was_used_stands_in_the_transcript() -> None:
@@ -161,10 +165,9 @@ def test_what_was_used_stands_in_the_transcript() -> None:
         "task": "transcribe",
         "device": "",
         "compute_type": "",
-        "batch_size": 8,
+        "batch_size": 1,
         "batches": 1,
         "threads": 1,
-        "workers": 1,
     }
     assert done.asr.device in ("cpu", "cuda")
     assert done.asr.compute_type in ("int8", "float16")
@@ -347,7 +350,7 @@ def test_an_interrupted_run_goes_on_where_it_was(name: str, monkeypatch: pytest.
     under_way = dataclasses.replace(work, checkpoint=checkpoint)
     with pytest.raises(CutError):
         stage.run(under_way, SILENT)
-    others = stage.workers() - 1  # calls that were under way when it ended
+    others = stage.calls()[0] - 1  # calls that were under way when it ended
     assert ends_after <= len(calls) <= ends_after + others
     done = stage.run(under_way, SILENT)
 
@@ -384,13 +387,16 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
     work, options = long_talk(TINY.model)
     stage = engine(name, dataclasses.replace(options, batch_size=4))
     stage.load()
+    before = stage.rung().batch_size
+    assert before == (2 if name == "faster-whisper" else 4)  # on a processor at most one a thread
+    after = before // 2
     checkpoint = Lines()
     under_way = dataclasses.replace(work, checkpoint=checkpoint)
     real = stage.decode
     sizes: list[int] = []
 
     def decode(work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
-        if stage.rung().batch_size > 2:
+        if stage.rung().batch_size == before:
             raise RuntimeError("CUDA failed with error out of memory")
         sizes.append(len(batch))
         return real(work, batch, language)
@@ -398,17 +404,18 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
     stage.decode = decode  # type: ignore[method-assign]
     with pytest.raises(RuntimeError) as error:
         stage.run(under_way, SILENT)
-    assert stage.step_down(error.value) == "batch size 4 -> 2"
+    assert stage.step_down(error.value) == f"batch size {before} -> {after}"
     stage.release()
-    assert stage.load().endswith("batch 2")
+    assert stage.load().endswith(f"batch {after}")
     real = type(stage).decode.__get__(stage)
     done = stage.run(under_way, SILENT).transcript
 
-    assert max(sizes) == (1 if name == "faster-whisper" else 2)
+    assert max(sizes) == after
     assert done is not None
     assert done.asr is not None
-    assert (done.asr.batch_size, done.asr.batches) == (2, len(sizes))
-    assert stage.step_down(MemoryError()) == "batch size 2 -> 1"
+    assert (done.asr.batch_size, done.asr.batches) == (after, len(sizes))
+    if after > 1:
+        assert stage.step_down(MemoryError()) == "batch size 2 -> 1"
     assert stage.step_down(OutOfMemoryError()) is None  # int8 on the processor is the bottom
     assert stage.step_down(ValueError("anything else")) is None
 

@@ -400,7 +400,10 @@ def test_a_full_shared_memory_and_a_missing_instruction() -> None:
     log = "Fatal Python error: Illegal instruction\n\nThread 0x00007f0000000001 (most recent call first):\n"
     log += '  File "/usr/lib/python3.11/threading.py", line 324 in wait\n\n'
     log += "Thread 0x00007f0000000002 (most recent call first):\n"
-    log += '  File "/venv/lib/python3.11/site-packages/faster_whisper/transcribe.py", line 1400 in encode\n'
+    log += '  File "/venv/lib/python3.11/site-packages/faster_whisper/transcribe.py", line 1400 in encode\n\n'
+    log += "Thread 0x00007f0000000003 (most recent call first):\n"
+    log += '  File "/usr/lib/python3.11/concurrent/futures/_base.py", line 300 in wait\n'
+    log += '  File "/home/ann/run-app/app/stages/asr.py", line 145 in _decoded\n'
 
     full = explain(-7, "", 0, plain, dataclasses.replace(plain, shm_free=4096))
     unknown = explain(-4, log, 0, plain, plain)

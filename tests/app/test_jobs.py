@@ -16,10 +16,10 @@ from app.artefacts import Artefacts
 from app.audio import decode
 from app.events import EventLog
 from app.inputs import sample
-from app.messages import Failed, Job, Loaded, Message, Noted, Result
+from app.messages import Failed, Finished, Job, Loaded, Message, Noted, Released, Result, Started
 from app.stages.asr_faster_whisper import FasterWhisper
 from tests.app.conftest import RunApp
-from tests.app.sounds import tiny_en, write_wav
+from tests.app.sounds import tiny_en, write_aligner, write_wav
 
 FILES = {"a.wav": (6, 12), "b.wav": (14, 20), "c.wav": (20, 26)}
 """Seconds of the sample in each."""
@@ -58,6 +58,11 @@ def run(job: Job, folder: Path) -> list[Message]:
     return said
 
 
+def events(environment: dict[str, str]) -> list[dict[str, Any]]:
+    log = Path(environment["XDG_STATE_HOME"], "run-app", "events.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
 def texts(said: list[Message]) -> dict[int, list[str]]:
     results = [message for message in said if isinstance(message, Result) and message.final]
     return {result.file: [segment.text for segment in result.transcript.segments] for result in results}
@@ -68,14 +73,13 @@ def test_two_files_at_once_through_one_model(run_app: RunApp, tmp_path: Path, en
 
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("asr: faster-whisper")] == [
-        "asr: faster-whisper on cpu, int8, 2 workers of 1 thread, batch 8"
+        "asr: faster-whisper on cpu, int8, 2 workers of 1 thread"
     ]
-    log = Path(environment["XDG_STATE_HOME"], "run-app", "events.jsonl").read_text().splitlines()
-    asr = [event["event"] for event in map(json.loads, log) if event["stage"] == "asr"]
+    asr = [event["event"] for event in events(environment) if event["stage"] == "asr"]
     assert asr[:2] == ["started", "started"]
     assert asr.count("done") == len(FILES)
     written = {name: json.loads((tmp_path / "out" / f"{Path(name).stem}.json").read_text()) for name in FILES}
-    assert all((one["asr"]["threads"], one["asr"]["workers"]) == (2, 2) for one in written.values())
+    assert all((one["asr"]["threads"], one["asr"]["batch_size"]) == (2, 2) for one in written.values())
     assert "originally from Chicago" in " ".join(segment["text"] for segment in written["b.wav"]["segments"])
 
 
@@ -160,19 +164,59 @@ def test_a_worker_that_dies_with_several_files_in_hand(
     done = run_app("transcribe", *FILES, "--model", "tiny.en", "--jobs", "2", "-o", "out")
 
     assert done.returncode == 0, done.stderr
-    assert "asr: the worker died of SIGABRT" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "died" in line]
+    assert line.startswith(f"{tmp_path / 'a.wav'} (asr), {tmp_path / 'b.wav'} (asr): the worker died of SIGABRT")
+    assert line.endswith("one file at a time")
     assert len(list((tmp_path / "out").glob("*.json"))) == len(FILES)
-    log = Path(environment["XDG_STATE_HOME"], "run-app", "events.jsonl").read_text().splitlines()
-    asr = [(event["pid"], event["event"]) for event in map(json.loads, log) if event["stage"] == "asr"]
-    last = [event for pid, event in asr if pid == asr[-1][0]]
-    assert last == ["started", "done"] * (len(last) // 2)
+    asr = [(event["pid"], event["event"]) for event in events(environment) if event["stage"] == "asr"]
+    assert [event for pid, event in asr if pid == asr[-1][0]] == ["started", "done"] * len(FILES)
+
+
+@pytest.mark.slow
+def test_a_stage_that_failed_is_not_under_way_when_another_kills_the_worker(
+    run_app: RunApp, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Each death has its own stage, so both are given up in the end, and the text is there."""
+    environment |= {"PYTHONPATH": str(FAULTS), "FAULT": f"align:raise:-,diarize:abort-always:{tmp_path / 'struck'}"}
+    write_aligner(tmp_path / "aligner")
+    options = ["--align-model", "./aligner", "--diarize", "--model", "tiny.en", "-o", "out"]
+
+    done = run_app("transcribe", "a.wav", "b.wav", *options)
+
+    assert done.returncode == 1, done.stderr
+    deaths = [line.partition(": diarize: the worker died") for line in done.stderr.splitlines()]
+    names = [Path(path).name for path, died, _ in deaths if died]
+    assert names == ["a.wav", "a.wav", "b.wav", "b.wav"]
+    for name in ("a", "b"):
+        notes = json.loads((tmp_path / "out" / f"{name}.json").read_text())["notes"]
+        assert any("align failed: ValueError: planted" in note for note in notes)
+        assert any("no speakers: the worker died of SIGABRT" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_one_at_a_time(run_app: RunApp, environment: dict[str, str]) -> None:
+    done = run_app("transcribe", *FILES, "--model", "tiny.en", "--jobs", "1", "-o", "out")
+
+    assert done.returncode == 0, done.stderr
+    assert [event["event"] for event in events(environment) if event["stage"] == "asr"] == ["started", "done"] * 3
+
+
+@pytest.mark.slow
+def test_of_equal_recordings_one_is_worked_on(run_app: RunApp, tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "again.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+
+    done = run_app("transcribe", "a.wav", "again.wav", "--model", "tiny.en", "-o", "out", "-f", "txt")
+
+    assert done.returncode == 0, done.stderr
+    asr = [(Path(event["file"]).name, event["event"]) for event in events(environment) if event["stage"] == "asr"]
+    assert asr == [("a.wav", "started"), ("a.wav", "done"), ("again.wav", "reused")]
+    assert (tmp_path / "out" / "a.txt").read_text() == (tmp_path / "out" / "again.txt").read_text() != ""
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--jobs", "0"], "argument --jobs: 0: must be an integer of at least 1"),
-        (["--jobs", "3", "--threads", "2"], "--jobs 3 needs 3 threads on a processor, and 2 are to be used"),
         (["--jobs", "2", "--asr", "whisperx"], "--jobs 2: whisperx takes one file at a time"),
     ],
 )
@@ -181,3 +225,24 @@ def test_what_can_not_be_done_at_once(run_app: RunApp, options: list[str], said:
 
     assert done.returncode == 2
     assert said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_group_is_at_most_an_hour(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the hour has 13 seconds, and so two of the three files: each model loads twice."""
+    monkeypatch.setattr(pipeline, "GROUP_S", 13.0)
+
+    said = run(job, tmp_path / "state")
+
+    stages = [message.stage for message in said if isinstance(message, Loaded | Released)]
+    assert stages == ["vad", "vad", "asr", "asr"] * 2
+    assert len(texts(said)) == len(FILES)
+
+
+@pytest.mark.slow
+def test_the_next_file_is_decoded_while_one_is_recognised(job: Job, tmp_path: Path) -> None:
+    said = run(dataclasses.replace(job, jobs=1, resident=True), tmp_path / "state")
+
+    began = said.index(Started("decode", 1))
+    asr_done = [at for at, one in enumerate(said) if isinstance(one, Finished) and (one.stage, one.file) == ("asr", 0)]
+    assert began < asr_done[0]

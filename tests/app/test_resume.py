@@ -21,7 +21,7 @@ import pytest
 
 from app.audio import decode
 from app.inputs import sample
-from tests.app.sounds import write_wav
+from tests.app.sounds import write_aligner, write_wav
 
 FAULTS = Path(__file__).parent / "faults"
 STAGES = ("decode", "vad", "asr", "align", "diarize")
@@ -36,15 +36,7 @@ def recordings(tmp_path: Path) -> None:
     waveform = decode(sample()).waveform
     for name, (begin, end) in FILES.items():
         write_wav(tmp_path / name, waveform[begin * 16_000 : end * 16_000])
-    # What the front looks at; the stage itself is a light one.
-    aligner = {
-        "config.json": '{"architectures": ["Wav2Vec2ForCTC"]}',
-        "vocab.json": '{"a": 0}',
-        "model.safetensors": "",
-    }
-    (tmp_path / "aligner").mkdir()
-    for name, content in aligner.items():
-        (tmp_path / "aligner" / name).write_text(content)
+    write_aligner(tmp_path / "aligner")
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from app import messages
-from app.messages import Failed, Finished, Loaded, Message, Noted, Progress, Released, Result, Reused, Started
+from app.messages import Broken, Failed, Finished, Loaded, Message, Noted, Progress, Released, Result, Reused, Started
 from app.stages import Span
-from app.stages.asr import merge_spans, missed_tail
+from app.stages.asr_chunks import merge_spans, missed
 from app.transcript import LONGEST_SEGMENT_S, Segment, Transcript, Word, split_at_sentences
 
 
@@ -80,17 +80,22 @@ SPEECH = (Span(0, 4), Span(5, 9), Span(10, 14), Span(16, 20))
 
 
 @pytest.mark.parametrize(
-    ("heard_until", "tail"),
+    ("heard", "rest"),
     [
-        (13.9, None),  # all of it
-        (13.0, None),  # the last word's tail
-        (9.2, Span(10, 14)),  # silent since a pause
-        (6.5, Span(6.5, 14)),  # silent in the middle of a span
-        (0.0, None),  # nothing at all: the same again would be nothing again
+        (Span(0.1, 13.9), []),  # all of it
+        (Span(0.1, 13.0), []),  # the last word's own end
+        (Span(0.1, 9.2), [Span(10, 14)]),  # silent since a pause
+        (Span(0.1, 6.5), [Span(6.5, 14)]),  # silent in the middle of a span
+        (Span(1.0, 13.9), []),  # the first word's own beginning
+        (Span(5.0, 13.9), [Span(0, 4)]),  # it began after the first pause
+        (Span(7.0, 13.9), [Span(0, 7.0)]),
+        (Span(5.5, 8.5), [Span(0, 5.5), Span(8.5, 14)]),
+        (Span(0.0, 0.5), []),  # next to nothing: the same again would be nothing again
+        (None, []),
     ],
 )
-def test_speech_that_was_not_heard_is_found(heard_until: float, tail: Span | None) -> None:
-    assert missed_tail(Span(0, 14), SPEECH, heard_until) == tail
+def test_speech_that_was_not_heard_is_found(heard: Span | None, rest: list[Span]) -> None:
+    assert missed(Span(0, 14), SPEECH, heard) == rest
 
 
 TALK = Transcript(
@@ -111,7 +116,8 @@ TALK = Transcript(
         Loaded("asr", "base on cpu", 1.5),
         Started("vad", None),
         Progress("asr", 1, 3.0, 9.0),
-        Finished("asr", 2, 1.0, 30.0),
+        Finished("asr", 2, 17.5, 1.0, 30.0),
+        Broken("align", None),
         Result(1, TALK, final=True),
         Reused(("decode", "vad"), 3),
         Noted("asr: batch size 8 -> 4", None, bug=False),

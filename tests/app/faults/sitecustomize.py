@@ -1,8 +1,9 @@
 """Put on a worker's PYTHONPATH: the stages that take minutes become light, and one stage meets a misfortune.
 
-FAULT is `STAGE:KIND:PATH`. `abort` calls abort() in the stage, once; PATH remembers that it did. `abort-late` does so
-after a second, in which another file may begin. `abort-always` does so each time. `abort-at-the-end` does so when the
-interpreter ends, as libraries of cards do. `fill` fills the disk that PATH is on, up to the last byte.
+FAULT is `STAGE:KIND:PATH`, or several with commas between them. `abort` calls abort() in the stage, once; PATH
+remembers that it did. `abort-late` does so when another file has had the time to begin, and lets none end before.
+`abort-always` does so each time. `abort-at-the-end` does so when the interpreter ends, as libraries of cards do.
+`raise` is an error that Python sees, each time. `fill` fills the disk that PATH is on, up to the last byte.
 """
 
 import atexit
@@ -33,7 +34,7 @@ def lighten() -> None:
 
     light: Any
     for light, does in ((diarize.Diarize, run), (align.Align, lambda self, work, report: work)):
-        light.load, light.shape, light.run = lambda self: "a light one", lambda self: {}, does
+        light.load, light.shape, light.run = lambda self, works=(): "a light one", lambda self: {}, does
 
 
 def strike(stage: str, kind: str, path: Path) -> None:
@@ -52,11 +53,15 @@ def strike(stage: str, kind: str, path: Path) -> None:
                             file.write(b"\0" * size)
                 except OSError:
                     pass
+        elif kind == "raise":
+            raise ValueError("planted")
         elif kind == "abort-always" or not path.exists():
-            path.touch()
+            path.write_text(str(os.getpid()))
             if kind == "abort-late":
                 time.sleep(1)
             os.abort()
+        elif kind == "abort-late" and path.read_text() == str(os.getpid()):
+            time.sleep(60)
         return whole(self, work, report)
 
     owner.run = run
@@ -64,6 +69,7 @@ def strike(stage: str, kind: str, path: Path) -> None:
 
 if "app.worker" in sys.orig_argv:
     lighten()
-    if fault := os.environ.get("FAULT"):
-        stage, kind, path = fault.split(":", 2)
-        strike(stage, kind, Path(path))
+    for fault in os.environ.get("FAULT", "").split(","):
+        if fault:
+            stage, kind, path = fault.split(":", 2)
+            strike(stage, kind, Path(path))
