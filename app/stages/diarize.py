@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of what happens here and in the embedded diarizer to a waveform; a change of the result takes the next number."""
+CPU_BATCH = {"pipeline": 1, "embedded": 8}
+"""Windows that a processor looks at together, at most: more take longer, and twice the memory (docs/transcribe.md)."""
 SEGMENTATION_SHARE = 0.15
 """Of community-1's time; the rest goes to its embeddings."""
 
@@ -80,6 +82,8 @@ class Diarize:
 
             torch.set_num_threads(self._threads)
             device = "cuda" if self._device != "cpu" and torch.cuda.is_available() else "cpu"
+            if device == "cpu":
+                self._batch_size = min(self._batch_size, CPU_BATCH[self._diarizer.kind])
             load = self._load_embedded if self._diarizer.kind == "embedded" else self._load_pipeline
             self._diarize = load(torch.device(device))
         return f"{self._diarizer.description} on {device}"

@@ -174,7 +174,7 @@ def test_the_ladder_goes_down_to_one_window_on_the_processor() -> None:
     step.load()
     assert step.step_down(ValueError("a bug")) is None
     said = [step.step_down(full) for _ in range(5)]
-    assert said == ["batch size 32 -> 8", "batch size 8 -> 2", "batch size 2 -> 1", "device auto -> cpu", None]
+    assert said == ["batch size 8 -> 2", "batch size 2 -> 1", "device auto -> cpu", None, None]
 
 
 @pytest.mark.slow
