@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ def twice() -> list[Check]:
         places = {str(one.locate_file("")): one.version for one in metadata.distributions(name=name)}
         if len(set(places.values())) > 1:
             found = " and ".join(f"{version} in {place}" for place, version in places.items())
-            todo = f"pip uninstall {name}, until it says that none is left, then install it anew"
+            added = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place in places]
+            todo = f"take {added[0]} out of PYTHONPATH" if added else f"pip uninstall {name} twice, install it again"
             checks.append(Check("installed-twice", name, "WARN", found, todo, places))
     return checks
 

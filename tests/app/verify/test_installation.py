@@ -282,6 +282,9 @@ def test_the_interpreter() -> None:
     (check,) = installation.python()
     assert check.status == "OK"
     assert sys.executable in check.found
+    assert ("in a virtual environment" in check.found) == (sys.prefix != sys.base_prefix)
+    (check,) = installation.python(prefix=sys.base_prefix)
+    assert "in a virtual environment" not in check.found
 
     (check,) = installation.python((3, 14, 0))
     assert check.status == "FAIL"
