@@ -14,6 +14,8 @@ LIBRARIES = ("libcublas.so.12", "libcudnn.so.9")
 """What CTranslate2 and torch open by plain names, and what isn't found before `import torch` without a path."""
 MACHINES = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 """By e_machine in a library's header."""
+REFUSED = "failed to map segment|cannot allocate memory"
+"""For want of memory, whatever the path."""
 MOST_FILES = 1000
 """Of a folder with more, the others are not looked at."""
 
@@ -42,6 +44,8 @@ def library_path(asked: Asked) -> Check:
         return "name folders that exist"
 
     check = asked.compare("loader", *wanted, words=words, matches=matches, todo=todo)
+    if check.status == "FAIL" and re.search(REFUSED, check.found):
+        return asked.unobservable(check.found.removeprefix("no effect: "), check.facts)
     if check.status in ("OK", "SKIP") and "" in asked.value.split(":"):
         said = f"{check.found}; an empty entry makes the loader search the current directory"
         return asked.check("WARN", said, "take the empty entry out: no colon at an end, none doubled", check.facts)

@@ -109,12 +109,13 @@ def named(values: Mapping[str, str]) -> Values:
     return {"RUN_APP_SETTINGS": ",".join(values), "RUN_APP_PROFILE": "test"}
 
 
-def verified(environment: Values, late: Mapping[str, str] | None = None) -> dict[str, Check]:
-    """The checks of a process that was started so, by the variable; `late` it gives itself after its start."""
+def verified(environment: Values, late: Mapping[str, str] | None = None, under: str = ":") -> dict[str, Check]:
+    """The checks of a process that was started so, by the variable; `late` it gives itself after its start, `under` is
+    a command of the shell that comes before it.
+    """
     lines = f"import os\nos.environ.update({dict(late or {})!r})\n{TELL}"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", lines], env=environment, capture_output=True, text=True, timeout=200
-    )
+    command = ["bash", "-c", f'{under} && exec "$@"', "bash", sys.executable, "-P", "-c", lines]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert TOKEN not in done.stdout
     return {check["subject"].partition("=")[0]: Check(**check) for check in json.loads(done.stdout)}
@@ -303,6 +304,16 @@ def test_a_damaged_library_on_the_path(plain: Values, tmp_path: Path) -> None:
     assert check.status == "FAIL"
     assert "invalid ELF header" in check.found
     assert str(tmp_path) in check.todo
+
+
+def test_a_library_for_which_there_is_no_memory_is_no_fault_of_the_path(plain: Values) -> None:
+    spec = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.cublas")
+    if not spec or not spec.submodule_search_locations:
+        pytest.skip("cuBLAS is not installed")
+    given = {"LD_LIBRARY_PATH": str(Path(spec.submodule_search_locations[0], "lib"))}
+    check = verified(plain | given | named(given), under="ulimit -v 600000")["LD_LIBRARY_PATH"]
+    assert check.status == "SKIP"
+    assert "failed to map segment" in check.found
 
 
 def test_an_empty_entry_of_the_path(values: Values, plain: Values) -> None:
