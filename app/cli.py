@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from typing import NoReturn
 
-from app.commands import transcribe, verify
+from app.commands import monitor, transcribe, verify
 from app.errors import UsageError, WorkError
 from launcher.cli import say
 
@@ -77,4 +77,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     transcribe.add(commands)
     verify.add(commands)
+    monitor.add(commands)
     return parser
