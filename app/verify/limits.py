@@ -100,7 +100,7 @@ def _files() -> Check:
 
 
 def _locked(root: Path) -> Check:
-    """Pinned host memory is the driver's on most systems, and not counted; where a limit is tiny it is worth a word."""
+    """Of use only to who pins host memory for a card; whether the driver counts that here is not known."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     facts = {"limit": soft}
     said = "not limited" if soft == resource.RLIM_INFINITY else f"up to {_small(soft)}"
