@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class PeakMeter:
         self.on_cards: dict[str, Reading] = {}
         self.last = 0
         """The resident set when it was last seen alive."""
+        self.curve: list[tuple[float, int, int]] | None = None
+        """Where somebody has put a list, every reading: the monotonic clock, resident, on the cards."""
 
     def phase(self, name: str) -> None:
         """From here on the figures count for this phase; one that comes again goes on."""
@@ -72,8 +75,11 @@ class PeakMeter:
             return
         self.last = now
         _note(self.resident, self._phase, now)
+        on_cards = self._cards.used() if self._cards else 0
         if self._cards:
-            _note(self.on_cards, self._phase, self._cards.used())
+            _note(self.on_cards, self._phase, on_cards)
+        if self.curve is not None:
+            self.curve.append((time.monotonic(), now, on_cards))
 
     @contextmanager
     def running(self) -> Iterator[PeakMeter]:

@@ -57,10 +57,10 @@ class Log:
 class Worker:
     """A running worker; a context manager that never leaves one behind.
 
-    Everything the worker's libraries print is in `log`.
+    Everything the worker's libraries print is in `log`. `module` is what it runs.
     """
 
-    def __init__(self, job: Job, log: Log) -> None:
+    def __init__(self, job: Job, log: Log, module: str = "app.worker") -> None:
         self.log = log
         self._before = read_surroundings()
         heard, told = os.pipe()
@@ -70,7 +70,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "app.worker", str(told), str(lifeline)],
+                [sys.executable, "-P", "-m", module, str(told), str(lifeline)],
                 # What the models need is on this machine by now; no library has to look for it elsewhere.
                 env={**os.environ, "HF_HUB_OFFLINE": "1"},
                 stdin=subprocess.PIPE,
@@ -105,6 +105,10 @@ class Worker:
         if code == 0:
             return None
         return explain(code, self.log.text(), self.memory.last, self._before, read_surroundings())
+
+    def abort(self) -> None:
+        """End it where it hangs: faulthandler writes the place into its log."""
+        self._process.send_signal(signal.SIGABRT)
 
     def remedy(self, reason: str) -> str | None:
         """What to do about an error that the worker caught and told."""

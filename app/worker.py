@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from threading import Lock
 from typing import TextIO, cast
 
@@ -36,7 +37,8 @@ def die_with(lifeline: int) -> None:
         raise SystemExit(1)
 
 
-def main() -> int:
+def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
+    """All of a worker's life but its work, which gets the job, and a way to tell the front that threads may share."""
     channel, lifeline = int(sys.argv[1]), int(sys.argv[2])
     die_with(lifeline)
     # Ctrl-C reaches the whole foreground group; the front decides what becomes of us.
@@ -46,11 +48,6 @@ def main() -> int:
     # The log may be on a full disk; what a library prints must not fail there.
     sys.stdout, sys.stderr = cast(TextIO, Lossy("stdout")), cast(TextIO, Lossy("stderr"))
     job: Job = pickle.load(sys.stdin.buffer)
-    from app import pipeline
-    from app.artefacts import Artefacts
-    from app.events import EventLog
-    from app.store import state_folder
-
     with os.fdopen(channel, "w", encoding="utf-8") as out:
         lock = Lock()
 
@@ -60,15 +57,28 @@ def main() -> int:
                 out.flush()
 
         try:
-            artefacts = Artefacts(state_folder("artefacts"))
-            artefacts.prune()
-            pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent))
+            work(job, tell)
         except UsageError as error:
             tell(Failed(str(error), None))
         except Exception as error:
             traceback.print_exc()
             tell(Failed(str(error) if isinstance(error, WorkError) else in_a_line(error), None, bug=True))
     return 0
+
+
+def transcribe(job: Job, tell: Callable[[Message], None]) -> None:
+    from app import pipeline
+    from app.artefacts import Artefacts
+    from app.events import EventLog
+    from app.store import state_folder
+
+    artefacts = Artefacts(state_folder("artefacts"))
+    artefacts.prune()
+    pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent))
+
+
+def main() -> int:
+    return serve(transcribe)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ def run(options: argparse.Namespace) -> int:
     need("verify", "asr", "rich", "psutil")
     if options.plot and not options.startup:
         raise UsageError("--plot shows the memory of --startup: say that too")
+    if options.plot:
+        from app.verify import plot
+
+        plot.check(options.plot)
     from importlib import import_module
 
     from app.verify.run import run_all
@@ -53,13 +57,21 @@ def run(options: argparse.Namespace) -> int:
     found: dict[str, list[Check]] = {name: [] for name in SECTIONS}
     for (name, _), checks in zip(tasks, run_all([task for _, task in tasks]), strict=True):
         found[name] += checks
+    loaded = None
+    if options.startup:  # when all else is done: its memory is looked at
+        from app.verify import startup
+
+        loaded = startup.measure(seen)
+        found["startup"] = [*loaded.checks, *([plot.write(loaded, options.plot, seen)] if options.plot else ())]
     if options.json:
         lines = [{"section": name, **dataclasses.asdict(check)} for name, some in found.items() for check in some]
-        print(json.dumps({"profiles": seen.profiles, "checks": lines}, indent=1))
+        extra = {"startup": loaded.as_json()} if loaded else {}
+        print(json.dumps({"profiles": seen.profiles, "checks": lines, **extra}, indent=1))
     else:
         from app.verify.report import show
 
-        show({SECTIONS[name]: checks for name, checks in found.items()}, seen, MANUAL)
+        titles = SECTIONS | {"startup": "Start-up"}
+        show({titles[name]: checks for name, checks in found.items()}, seen, MANUAL, loaded.table() if loaded else None)
     return 1 if any(check.status == "FAIL" for checks in found.values() for check in checks) else 0
 
 

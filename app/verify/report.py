@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from app.verify import Check, Seen
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim"}
 
 
-def show(sections: Mapping[str, Sequence[Check]], seen: Seen, manual: str) -> None:
-    """Every check a line, and below one that is not OK what to do."""
+def show(sections: Mapping[str, Sequence[Check]], seen: Seen, manual: str, table: Table | None = None) -> None:
+    """Every check a line, and below one that is not OK what to do; the table below them all."""
     from rich.console import Console
     from rich.text import Text
 
@@ -29,5 +33,8 @@ def show(sections: Mapping[str, Sequence[Check]], seen: Seen, manual: str) -> No
             console.print(line)
             if check.todo:
                 console.print(Text(f"      -> {check.todo} [{check.id}]", style=STYLES[check.status]))
+    if table:
+        console.print()
+        console.print(table)
     said = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
     console.print(Text(f"\n{said}; [names] are entries of {manual}"))

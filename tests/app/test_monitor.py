@@ -166,6 +166,7 @@ def talk(tmp_path: Path) -> Path:
     return write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 4))
 
 
+@pytest.mark.slow
 def test_run_app_is_found_with_its_worker(
     environment: dict[str, str], command: list[str], run_app: RunApp, talk: Path
 ) -> None:
@@ -274,6 +275,7 @@ def test_ctrl_c_ends_it_well(environment: dict[str, str], command: list[str], tm
     assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l"), "the cursor is back"
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_run_and_stays_when_it_ends(
     environment: dict[str, str], command: list[str], tmp_path: Path, talk: Path
 ) -> None:
