@@ -194,8 +194,8 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from app.inputs import collect, sample
-    from app.stages.diarize import Speakers
     from app.request import Request
+    from app.stages.diarize import Speakers
     from app.transcribe import transcribe
 
     settings = read_settings(os.environ)
