@@ -79,9 +79,12 @@ class Lab:
     profile: str = "cpu"
 
     def verify(self, fault: Fault = SOUND, timeout_s: float = 280) -> Report:
-        """`run-app --profile cpu verify --json`, under this fault."""
+        """`run-app --profile cpu verify --json`, under this fault. AssertionError where no report comes of it."""
         begin = time.monotonic()
-        done = self._run(fault, [*self._launcher(fault), "verify", "--json"], timeout_s)
+        try:
+            done = self._run(fault, [*self._launcher(fault), "verify", "--json"], timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"verify did not end within {timeout_s:.0f} s") from None
         seconds = time.monotonic() - begin
         try:
             return Report(done.returncode, json.loads(done.stdout)["checks"], seconds)
