@@ -26,17 +26,14 @@ class FasterWhisper(Asr):
 
     def __init__(self, options: AsrOptions) -> None:
         super().__init__(options)
-        self._chunks: int | None = None
-        """There are no more than these; None: not known yet."""
+        self._workers = 1
 
     def rung(self) -> Rung:
-        """As above; on a processor the batch is the number of workers."""
-        rung, threads = super().rung(), self._options.threads
+        """As above; on a processor no more is together than there are threads."""
+        rung = super().rung()
         if rung.device != "cpu":
             return rung
-        wanted = min(threads, rung.batch_size, self._chunks or threads)
-        workers = threads // math.ceil(threads / wanted)  # so many that no thread is left over, if that can be
-        return dataclasses.replace(rung, batch_size=workers)
+        return dataclasses.replace(rung, batch_size=min(rung.batch_size, self._options.threads))
 
     @property
     def at_once(self) -> int:
@@ -45,28 +42,32 @@ class FasterWhisper(Asr):
 
     def calls(self) -> tuple[int, int]:
         rung = self.rung()
-        return (rung.batch_size, 1) if rung.device == "cpu" else (1, rung.batch_size)
+        return (self._workers, 1) if rung.device == "cpu" else (1, rung.batch_size)
 
     def load(self, works: Sequence[Work] = ()) -> str:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-        self._chunks = sum(len(merge_spans(work.speech)) for work in works) or None
         rung, threads = self.rung(), self._options.threads
-        workers = rung.batch_size if rung.device == "cpu" else self.at_once
+        self._workers = self.at_once
+        if rung.device == "cpu":
+            chunks = sum(len(merge_spans(work.speech)) for work in works)
+            wanted = min(rung.batch_size, chunks or rung.batch_size)
+            self._workers = threads // math.ceil(threads / wanted)  # so that no thread is left over, if that can be
+            threads //= self._workers
         model = WhisperModel(
             self._options.model,
             device=rung.device,
             compute_type=rung.compute_type,
-            cpu_threads=threads // workers if rung.device == "cpu" else threads,
-            num_workers=workers,
+            cpu_threads=threads,
+            num_workers=self._workers,
             local_files_only=True,
         )
         check_options(model, self._options)
         self._pipeline = BatchedInferencePipeline(model)
-        self._pool = ThreadPoolExecutor(workers, "asr-chunk")
-        if rung.device == "cpu" and workers > 1:
-            each = in_words(threads // workers, "thread")
-            return f"faster-whisper on cpu, {rung.compute_type}, {workers} workers of {each}"
+        self._pool = ThreadPoolExecutor(self._workers, "asr-chunk")
+        if rung.device == "cpu":
+            workers = f"{in_words(self._workers, 'worker')} of {in_words(threads, 'thread')}"
+            return f"faster-whisper on cpu, {rung.compute_type}, {workers}"
         return describe("faster-whisper", rung, threads)
 
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:

@@ -406,7 +406,7 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
         stage.run(under_way, SILENT)
     assert stage.step_down(error.value) == f"batch size {before} -> {after}"
     stage.release()
-    assert stage.load().endswith(f"batch {after}")
+    assert stage.load().endswith("1 worker of 2 threads" if name == "faster-whisper" else f"batch {after}")
     real = type(stage).decode.__get__(stage)
     done = stage.run(under_way, SILENT).transcript
 
@@ -423,7 +423,7 @@ def test_after_an_error_of_memory_smaller_batches_go_on(name: str) -> None:
 def test_a_type_the_processor_has_too_much_of() -> None:
     stage = engine("faster-whisper", dataclasses.replace(TINY, compute_type="float32", batch_size=1))
     assert stage.step_down(MemoryError()) == "compute type float32 -> int8"
-    assert stage.load() == "faster-whisper on cpu, int8, 2 threads, batch 1"
+    assert stage.load() == "faster-whisper on cpu, int8, 1 worker of 2 threads"
     assert stage.shape()["compute_type"] == "int8"
     assert stage.rung() == Rung("cpu", "int8", 1, frozenset({("cpu", "float32")}))
 

@@ -68,6 +68,7 @@ def texts(said: list[Message]) -> dict[int, list[str]]:
     return {result.file: [segment.text for segment in result.transcript.segments] for result in results}
 
 
+@pytest.mark.slow
 def test_two_files_at_once_through_one_model(run_app: RunApp, tmp_path: Path, environment: dict[str, str]) -> None:
     done = run_app("transcribe", *FILES, "--model", "tiny.en", "--jobs", "2", "-o", "out")
 

@@ -248,6 +248,7 @@ def test_a_process_that_nobody_has_waited_for_has_ended(run_app: RunApp) -> None
     assert done.stderr.splitlines() == [f"run-app: --pid {process.pid}: that process has ended"]
 
 
+@pytest.mark.slow
 def test_the_end_of_a_process_is_told_with_its_peak(
     environment: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:

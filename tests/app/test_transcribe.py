@@ -52,7 +52,7 @@ def test_the_sample_becomes_text_subtitles_and_json(run_app: RunApp, tmp_path: P
     assert all(0 <= word["score"] <= 1 for word in words)
     for said in (
         "base (embedded)",
-        "faster-whisper on cpu, int8, 2 threads, batch 1",
+        "faster-whisper on cpu, int8, 1 worker of 2 threads",
         "RSS peak",
         "sample.srt",
     ):
@@ -194,7 +194,7 @@ def test_options_act(run_app: RunApp, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample.json"]
-    assert "faster-whisper on cpu, float32, 1 thread, batch 1" in done.stderr
+    assert "faster-whisper on cpu, float32, 1 worker of 1 thread" in done.stderr
     assert f"{tiny_en()} (folder)" in done.stderr
 
 

@@ -97,6 +97,7 @@ def test_a_card_is_called_by_its_compute_capability(card: str, generation: str) 
     assert ("does not exist" in check.found) == (card == ADA_48)
 
 
+@pytest.mark.slow
 def test_nvml_tells_who_uses_a_card(shown: Shown) -> None:
     check = the(shown(BLACKWELL_96, free=97_000, users=((7, 300), (404, None))), "card")
     assert check.found.endswith("; 97,000 MiB free, used by Xorg (7) 300 MiB, process 404")

@@ -115,6 +115,7 @@ def test_one_that_lacks_another_is_mended_by_the_extra(tmp_path: Path) -> None:
     assert check.todo == "pip install 'run-app[app]'"
 
 
+@pytest.mark.slow
 def test_one_that_hangs(tmp_path: Path) -> None:
     environment = plant(tmp_path, "gradio", "import time\ntime.sleep(60)\n")
     begin = time.monotonic()
@@ -178,6 +179,7 @@ def without(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.slow
 def test_without_torch_nothing_fails(without: Callable[..., Path], environment: dict[str, str]) -> None:
     python = without(*APP)
 
@@ -386,6 +388,7 @@ def in_cache(model: Path, hub_cache: Path) -> Path:
     return repository
 
 
+@pytest.mark.slow
 def test_a_damaged_model_in_the_hub_cache_is_thrown_away_whole(
     model: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -409,6 +412,7 @@ def test_a_damaged_model_in_the_hub_cache_is_thrown_away_whole(
     )
 
 
+@pytest.mark.slow
 def test_which_weights_are_for_which_stage(environment: dict[str, str], tmp_path: Path) -> None:
     environment |= {"TORCH_HOME": str(tmp_path)}
     checks = weights(environment, RUN_APP_MODEL=str(tiny_en()))
@@ -493,6 +497,7 @@ def test_offline_asks_nobody(local_hub: LocalHub, environment: dict[str, str]) -
     assert local_hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_not_there_or_does_not_answer(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -144,6 +144,7 @@ def test_an_abort_fails_the_whole_command(run_app: RunApp, environment: dict[str
     assert re.search(r"^ ?diarize +failed ", done.stdout, re.M)
 
 
+@pytest.mark.slow
 def test_an_abort_is_named_and_what_was_loaded_before_it_is_told(ask: Ask) -> None:
     said = ask("asr:abort")
 
