@@ -93,7 +93,7 @@ class Terminal:
 @contextmanager
 def on_terminal(words: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[Terminal]:
     with subprocess.Popen(
-        ["script", "-qefc", shlex.join(words), "/dev/null"],
+        ["script", "-qefc", f"exec {shlex.join(words)}", "/dev/null"],
         cwd=folder,
         env={"TERM": "xterm", "COLUMNS": "120", **environment},
         stdin=subprocess.PIPE,
