@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psutil
 
@@ -24,7 +25,7 @@ def run_all(tasks: Sequence[Task], report: Callable[[str], None] = lambda name: 
     room = _Room(int(psutil.virtual_memory().available * SHARE / 2**20))
 
     def one(task: Task) -> list[Check]:
-        with room.take(task.needs_mib):
+        with room.taken(task.needs_mib):
             report(task.name)
             try:
                 return task.run()
@@ -43,22 +44,15 @@ class _Room:
         self._total = self._free = max(1, total)
         self._changed = threading.Condition()
 
-    def take(self, wanted: int) -> _Taken:
-        return _Taken(self, min(wanted, self._total))
-
-    def change(self, by: int) -> None:
+    @contextmanager
+    def taken(self, wanted: int) -> Iterator[None]:
+        size = min(wanted, self._total)
         with self._changed:
-            self._changed.wait_for(lambda: self._free + by >= 0)
-            self._free += by
-            self._changed.notify_all()
-
-
-class _Taken:
-    def __init__(self, room: _Room, size: int) -> None:
-        self._room, self._size = room, size
-
-    def __enter__(self) -> None:
-        self._room.change(-self._size)
-
-    def __exit__(self, *_: object) -> None:
-        self._room.change(self._size)
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
