@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +57,15 @@ def run(options: argparse.Namespace) -> int:
     seen = read(options.fix_hints)
     tasks = [(name, task) for name in SECTIONS for task in import_module(f"app.verify.{name}").tasks(seen)]
     found: dict[str, list[Check]] = {name: [] for name in SECTIONS}
-    for (name, _), checks in zip(tasks, run_all([task for _, task in tasks]), strict=True):
-        found[name] += checks
     loaded = None
-    if options.startup:  # when all else is done: its memory is looked at
-        from app.verify import startup
+    with _watched() as report:
+        for (name, _), checks in zip(tasks, run_all([task for _, task in tasks], report), strict=True):
+            found[name] += checks
+        if options.startup:  # when all else is done: its memory is looked at
+            from app.verify import startup
 
-        loaded = startup.measure(seen)
+            loaded = startup.measure(seen, report)
+    if loaded:
         found["startup"] = [*loaded.checks, *([plot.write(loaded, options.plot, seen)] if options.plot else ())]
     if options.json:
         lines = [{"section": name, **dataclasses.asdict(check)} for name, some in found.items() for check in some]
@@ -73,6 +77,17 @@ def run(options: argparse.Namespace) -> int:
         titles = SECTIONS | {"startup": "Start-up"}
         show({titles[name]: checks for name, checks in found.items()}, seen, MANUAL, loaded.table() if loaded else None)
     return 1 if any(check.status == "FAIL" for checks in found.values() for check in checks) else 0
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[[str], None]]:
+    """Call it with what is being looked at: that is shown on stderr, where it is a terminal, and is gone at the end."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, force_terminal=os.isatty(2))  # whatever FORCE_COLOR says, nothing moves in a file
+    with console.status("", spinner="line") as status:  # a spinner that any encoding has
+        yield lambda name: status.update(Text(f"looking at {name}"))
 
 
 def read(fix_hints: bool = False) -> Seen:

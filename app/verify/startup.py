@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,11 @@ STAND_IN = "base"
 """Embedded: taken where the profile's model is not on this machine."""
 
 
-def measure(seen: Seen) -> StartUp:
-    """Load them all, each in its turn. What is not on this machine is said, and never downloaded."""
+def measure(seen: Seen, report: Callable[[str], None] = lambda name: None) -> StartUp:
+    """Load them all, each in its turn; `report` hears which. What is not on this machine is said, never downloaded."""
     found = StartUp()
     try:
-        _measure(seen, found)
+        _measure(seen, found, report)
     except UsageError as error:
         problem, _, todo = str(error).partition("; ")
         found.checks.append(Check("startup", "models", "FAIL", problem, todo or "mend that line of the profile"))
@@ -44,7 +45,7 @@ def measure(seen: Seen) -> StartUp:
     return found
 
 
-def _measure(seen: Seen, found: StartUp) -> None:
+def _measure(seen: Seen, found: StartUp, report: Callable[[str], None]) -> None:
     if missing := [name for name in ("faster_whisper", "av", "numpy") if not find_spec(name)]:
         what = f"{', '.join(missing)} not installed: nothing to load"
         found.checks.append(Check("startup", "models", "SKIP", what, "pip install 'run-app[asr]'"))
@@ -61,7 +62,7 @@ def _measure(seen: Seen, found: StartUp) -> None:
     if model:
         aligner, diarizer, checks = _others()
         found.checks += checks
-        _watch(_job(settings, model, aligner, diarizer), found)
+        _watch(_job(settings, model, aligner, diarizer), found, report)
 
 
 def _no_card(settings: Settings, seen: Seen) -> str:
@@ -135,13 +136,14 @@ def _job(settings: Settings, model: WhisperModelFiles, aligner: Aligner | None, 
     )
 
 
-def _watch(job: Job, found: StartUp) -> None:
+def _watch(job: Job, found: StartUp, report: Callable[[str], None]) -> None:
     """Start the worker, and note what it says and takes, to whatever end it comes."""
     rows = {START: Row(START, "Python and the app")}
     stage = START
     failures: list[Check] = []
     begin = time.monotonic()
-    with Log(state_folder("logs")) as log, Worker(job, log, MODULE) as worker:
+    with Log(state_folder("logs")) as log, Worker(log, MODULE) as worker:
+        worker.give(job)
         curve = worker.memory.curve = []
         worker.memory.phase(START)
         watchdog = _Watchdog(worker)
@@ -149,6 +151,7 @@ def _watch(job: Job, found: StartUp) -> None:
             watchdog.reset()
             match message:
                 case Started(stage):
+                    report(f"the start-up of {stage}")
                     rows[stage] = Row(stage)
                     worker.memory.phase(stage)
                     found.marks.append((time.monotonic() - begin, stage))

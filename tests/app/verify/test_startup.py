@@ -110,9 +110,12 @@ def ask(environment: dict[str, str], command: list[str], tmp_path: Path) -> Ask:
 
 
 @pytest.mark.slow
-def test_the_whole_command(run_app: RunApp, tmp_path: Path) -> None:
+def test_the_whole_command(run_app: RunApp, environment: dict[str, str], tmp_path: Path) -> None:
+    environment["FORCE_COLOR"] = "1"  # even so, what moves on a terminal goes into no file
+
     done = run_app("verify", "--startup", "--json", "--plot", "curve.png")
 
+    assert done.stderr == ""
     report = json.loads(done.stdout)
     checks = {check["id"]: check for check in report["checks"] if check["section"] == "startup"}
     assert checks["startup"]["status"] == "OK", checks
