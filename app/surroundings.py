@@ -132,5 +132,7 @@ def _read(file: Path) -> str:
 
 
 def in_words(size: int) -> str:
-    """So many bytes, for people."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+    """So many bytes, for people: to a hundredth of a GiB, so that a limit of 4.25 is told from a need of 4.3."""
+    if size < 2**30:
+        return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**30:.2f}".rstrip("0").rstrip(".") + " GiB"

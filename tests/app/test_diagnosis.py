@@ -112,7 +112,7 @@ def test_torch_under_a_limit_of_the_address_space(limit: str) -> None:
     death = death_of("import torch", after=f"ulimit {limit}")
 
     size = int(limit.split()[-1]) / 2**20
-    assert f": the address space is limited to {size:.1f} GiB (ulimit -v)" in death.cause
+    assert f": the address space is limited to {round(size, 2):g} GiB (ulimit -v)" in death.cause
     assert death.remedy is not None
     assert death.remedy.startswith("ulimit -v unlimited")
     # A soft limit alone can be lifted by anybody.
@@ -144,8 +144,8 @@ def test_memory_refused_in_cplusplus() -> None:
     assert limited.what.startswith("the worker died of SIGABRT at ")
     assert limited.where == "<string>:3 in ask"
     assert limited.cause == (
-        "std::bad_alloc: the address space is limited to 2.0 GiB (ulimit -v) "
-        "and the data segment is limited to 1.0 GiB (ulimit -d)"
+        "std::bad_alloc: the address space is limited to 2 GiB (ulimit -v) "
+        "and the data segment is limited to 1 GiB (ulimit -d)"
     )
     assert str(limited.remedy).startswith("ulimit -v unlimited -d unlimited")
     assert free.cause.startswith("std::bad_alloc, though nothing is limited: ")
@@ -299,10 +299,10 @@ def test_a_pair_that_fits_is_not_blamed() -> None:
 
     limited = surroundings(limits=(Limit("address space", "-v", 64 * GIB, False),))
     assert explain(-6, MISFIT, 0, limited, limited, versions={}).cause == (
-        "std::bad_alloc: the address space is limited to 64.0 GiB (ulimit -v)"  # enough for torch
+        "std::bad_alloc: the address space is limited to 64 GiB (ulimit -v)"  # enough for torch
     )
     assert "torchcodec" not in death.cause
-    assert "(20.0 GiB with swap)" in death.cause
+    assert "(20 GiB with swap)" in death.cause
     assert death.memory
 
 
@@ -357,20 +357,20 @@ def test_this_install_is_a_pair_that_fits() -> None:
             {"wsl": True, "swap": 0},
             1,
             1,
-            "the kernel's out-of-memory killer ended it (WSL has 16.0 GiB of memory, 0 MiB of swap)",
+            "the kernel's out-of-memory killer ended it (WSL has 16 GiB of memory, 0 MiB of swap)",
             True,
         ),
         (
             {},
             1,
             1,
-            "the kernel's out-of-memory killer ended it (9.0 GiB of 16.0 GiB were free before, swap 4.0 GiB)",
+            "the kernel's out-of-memory killer ended it (9 GiB of 16 GiB were free before, swap 4 GiB)",
             True,
         ),
         # Docker writes a limit above what there is; it bounds nothing.
-        ({"group_limit": 64 * GIB}, 1, 1, "the kernel's out-of-memory killer ended it (9.0 GiB of", True),
+        ({"group_limit": 64 * GIB}, 1, 1, "the kernel's out-of-memory killer ended it (9 GiB of", True),
         ({}, 0, 1, "killed by SIGKILL from outside, no out-of-memory kill was counted", False),
-        ({"group_kills": None}, None, 1, "the kernel's out-of-memory killer ended it (9.0", True),
+        ({"group_kills": None}, None, 1, "the kernel's out-of-memory killer ended it (9 ", True),
         ({"group_kills": None}, None, 0, "killed by SIGKILL from outside", False),
         (
             {"group_kills": None, "machine_kills": None},

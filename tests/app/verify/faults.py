@@ -131,7 +131,7 @@ def address_space(size: int) -> Fault:
     return Fault(
         f"`ulimit -v` of {size / GIB:g} GiB",
         ("-c", "import torch, whisperx.asr"),
-        (r"\[address-space\]", f"limited to {size / GIB:.1f} GiB", "ulimit -v unlimited"),
+        (r"\[address-space\]", f"limited to {size / GIB:g} GiB", "ulimit -v unlimited"),
         within=("bash", "-c", 'ulimit -v "$0" && exec "$@"', str(size // 1024)),
     )
 

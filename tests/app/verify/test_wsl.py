@@ -119,8 +119,8 @@ def test_a_sound_file_raises_no_alarm(tmp_path: Path, text: str | bytes) -> None
         ("memory=24", "memory", "FAIL", "that is 24 bytes; WSL makes 256 MiB of it"),
         ("memory=16GB", "memory", "WARN", "there are 31.2 GiB: WSL was not restarted since"),
         ("swap=8", "swap", "WARN", "that is 8 bytes"),
-        ("swap=none", "swap", "WARN", "no size for WSL, which takes its default: 8.0 GiB"),
-        ("swap=16GB", "swap", "WARN", "here it is 8.0 GiB"),
+        ("swap=none", "swap", "WARN", "no size for WSL, which takes its default: 8 GiB"),
+        ("swap=16GB", "swap", "WARN", "here it is 8 GiB"),
         ("processors=32", "processors", "WARN", "there are 16: the host has no more"),
         ("processors=8", "processors", "WARN", "there are 16: WSL was not restarted since"),
         ("processors=all", "processors", "WARN", "no integer for WSL, which takes all: 16"),
@@ -178,7 +178,7 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     check = the(wsl(tmp_path), "wslconfig")
     assert check.status == "OK"
     assert check.found == (
-        "C:\\Users\\ada has none: WSL's defaults hold, here 31.2 GiB of memory, 8.0 GiB swap and 16 processors"
+        "C:\\Users\\ada has none: WSL's defaults hold, here 31.2 GiB of memory, 8 GiB swap and 16 processors"
     )
 
     # Another account's is none of this person's.
@@ -221,7 +221,7 @@ def test_a_file_that_fits_the_host(
     check = the(shown, "wslconfig-fitted")
     text = str(check.facts["text"])
     assert text in check.found
-    assert f"{total:.1f} GiB are seen here, and WSL's default is half" in check.found
+    assert f"{total:g} GiB are seen here, and WSL's default is half" in check.found
     parser = configparser.ConfigParser(strict=True)
     parser.read_string(text)
     assert dict(parser["wsl2"]) == {"memory": f"{memory}GB", "processors": str(left), "swap": f"{swap}GB"}
