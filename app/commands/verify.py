@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,7 @@ def read(fix_hints: bool = False) -> Seen:
     """What this process was started with, and what became of it since."""
     from app.verify import Seen
 
-    block = Path("/proc/self/environ").read_bytes().decode(errors="surrogateescape")
+    block = _mended(Path("/proc/self/environ").read_bytes().decode(errors="surrogateescape"))
     pairs = (entry.partition("=") for entry in block.split("\0"))
     at_exec = {name: value for name, _, value in pairs if name}
     late = {name: value for name, value in os.environ.items() if at_exec.get(name) != value and name != "LC_CTYPE"}
@@ -102,3 +103,11 @@ def read(fix_hints: bool = False) -> Seen:
         tuple(filter(None, at_exec.get(name, "").split(","))) for name in ("RUN_APP_SETTINGS", "RUN_APP_PROFILE")
     )
     return Seen(at_exec, late, settings, profiles, fix_hints)
+
+
+def _mended(block: str) -> str:
+    """With GLIBC_TUNABLES in one piece: glibc before 2.39 ends each part that it knows by a zero byte, in the very
+    memory that /proc/self/environ shows, and keeps a copy for the program.
+    """
+    whole = f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')}"
+    return re.sub("[:\0]".join(map(re.escape, whole.split(":"))), lambda _: whole, block)

@@ -6,7 +6,7 @@ What is only set from inside Python comes too late for whoever reads at exec, an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from app.verify import Check, Seen, Task
@@ -92,7 +92,6 @@ OTHERS_READ = {
 
 def tasks(seen: Seen) -> list[Task]:
     """One for each variable, and one for those that torch is asked about."""
-    seen = _whole(seen)
     if not seen.settings:
         checks = [Check("no-profile", "profile", "SKIP", "none set a variable here", "run-app --profile NAME verify")]
     else:
@@ -113,20 +112,6 @@ def tasks(seen: Seen) -> list[Task]:
             needs = PROOFS[name].needs_mib if name in PROOFS else 1
             found.append(Task(name, partial(_prove, _asked(seen, name)), needs))
     return found
-
-
-def _whole(seen: Seen) -> Seen:
-    """With GLIBC_TUNABLES as it was: glibc before 2.39 ends each of its parts by a zero byte in the very memory that
-    /proc/self/environ shows, and keeps a copy for the program.
-    """
-    name = "GLIBC_TUNABLES"
-    parts = seen.late.get(name, "").split(":")
-    there = [f"{each}={value}" for each, value in seen.environment.items() if each.startswith("glibc.")]
-    if seen.environment.get(name) != parts[0] or not set(parts[1:]) <= set(there):
-        return seen
-    environment = {each: value for each, value in seen.environment.items() if f"{each}={value}" not in parts}
-    late = {each: value for each, value in seen.late.items() if each != name}
-    return replace(seen, environment=environment | {name: seen.late[name]}, late=late)
 
 
 def _asked(seen: Seen, name: str) -> Asked:

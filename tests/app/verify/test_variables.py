@@ -200,6 +200,16 @@ def test_late_ones_are_found_that_no_profile_named(plain: Values) -> None:
     assert checks["profile"].status == "SKIP"
 
 
+@pytest.mark.parametrize("value", ["glibc.malloc.tcache_count=3:glibc.none=1:glibc.malloc.tcache_max=99", "x::", ""])
+def test_glibcs_own_variable_is_read_in_one_piece(value: str, plain: Values) -> None:
+    """Its parts are split in the very memory that /proc/self/environ shows."""
+    tell = "import json; from app.commands.verify import read; seen = read(); print(json.dumps([*map(dict, %s)]))"
+    words = [sys.executable, "-P", "-c", tell % "(seen.environment, seen.late)"]
+    environment = plain | {"GLIBC_TUNABLES": value, "LAST": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [environment, {}]
+
+
 # What the shipped profiles hold.
 
 
