@@ -51,8 +51,10 @@ def library_path(asked: Asked) -> Check:
         return asked.check("WARN", said, "take the empty entry out: no colon at an end, none doubled", check.facts)
     if check.status in ("OK", "SKIP") and (alien := next(_alien(folders), None)):
         file, machine = alien
-        said = f"{check.found}; the loader passes over {file}, which is built for {machine}"
-        return asked.check("WARN", said, f"take {file.parent} out of LD_LIBRARY_PATH", check.facts)
+        here = platform.machine()
+        said = f"{file} is for another machine, {machine}, not {here}: the loader passes over it without a word"
+        mend = f"take {file.parent} out of LD_LIBRARY_PATH, or put {file.name} for {here} there"
+        return asked.check("WARN", f"{said}; {check.found}", mend, check.facts)
     return check
 
 
@@ -115,7 +117,7 @@ def _alien(folders: list[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _machine(file: Path) -> str:
-    """Which one a library is built for; empty where it is this one, or can't be told."""
+    """Which one a library is built for, `aarch64 (ELF machine 183)`; empty where it is this one, or can't be told."""
     own = platform.machine()
     try:
         with file.open("rb") as stream:
@@ -125,5 +127,5 @@ def _machine(file: Path) -> str:
     if head[:4] != b"\x7fELF" or len(head) < 20 or own not in MACHINES.values():
         return ""
     number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-    name = MACHINES.get(number, f"machine {number}")
-    return "" if name == own else name
+    name = MACHINES.get(number, "one of no known name")
+    return "" if name == own else f"{name} (ELF machine {number})"
