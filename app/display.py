@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -34,8 +35,9 @@ class Display:
         """A line that stays."""
         self.console.print(printable(line), style=style, markup=False)
 
-    def step(self, step: str) -> None:
-        """What is being done now; a new step takes the place of the last."""
+    def step(self, stage: str, what: str = "") -> None:
+        """What is being done now, and to what; a new step takes the place of the last."""
+        step = f"{stage}: {what}" if what else stage
         if step == self._step:
             return
         self._step, self._said_at = step, time.monotonic()
@@ -68,23 +70,25 @@ class Display:
 
 
 class Lossy:
-    """A standard stream, as far as it takes anything: a full disk or a reader that left must cost no work."""
+    """A standard stream, as far as it takes anything: a full disk or a reader that left must cost no work.
+
+    Nothing waits in a buffer: what can't be written would fail once more when the interpreter ends, with exit code 120.
+    """
 
     def __init__(self, name: Literal["stdout", "stderr"]) -> None:
         self._stream = getattr(sys, name)
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(text)
+            left = text.encode(self._stream.encoding, "backslashreplace")
+            while left:
+                left = left[os.write(self._stream.fileno(), left) :]
         except (OSError, AttributeError):
             pass
         return len(text)
 
     def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, AttributeError):
-            pass
+        pass
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

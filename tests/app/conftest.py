@@ -24,7 +24,7 @@ def environment(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_"))
+        if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_", "PYTHON"))
     }
     return kept | {
         "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")),
