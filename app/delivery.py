@@ -1,4 +1,4 @@
-"""Transcripts on their way out: into files, and to stdout."""
+"""The command's front: transcripts on their way out, into files and to stdout, and what is said beside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.writers import SUBTITLES, WRITERS
 
 @dataclass
 class Delivery:
-    """Where the transcripts of one command go."""
+    """Where the transcripts of one command go. It is the Front of a Runner."""
 
     folder: Path
     formats: tuple[str, ...]
@@ -27,6 +27,18 @@ class Delivery:
     display: Display
     style: SubtitleStyle
     to_stdout: bool
+
+    def say(self, line: str, style: str | None = None) -> None:
+        self.display.say(line, style)
+
+    def step(self, stage: str, what: str = "") -> None:
+        self.display.step(stage, what)
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        self.display.advance(done, total, unit)
+
+    def failed(self, item: Input, reason: str) -> None:
+        self.display.say(reason, "red")
 
     def first(self, item: Input, transcript: Transcript) -> None:
         """The plain transcript, as soon as there is one, where nothing is there yet that it could spoil."""

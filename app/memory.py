@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 PERIOD_S = 0.05
 
@@ -40,6 +40,12 @@ class Reading:
     after: int
 
 
+class Readings(Protocol):
+    """A list, or what is like one."""
+
+    def append(self, reading: tuple[float, int, int], /) -> None: ...
+
+
 class PeakMeter:
     """The resident set of another process, and its memory on the cards, by phase.
 
@@ -57,14 +63,21 @@ class PeakMeter:
         self.on_cards: dict[str, Reading] = {}
         self.last = 0
         """The resident set when it was last seen alive."""
-        self.curve: list[tuple[float, int, int]] | None = None
-        """Where somebody has put a list, every reading: the monotonic clock, resident, on the cards."""
+        self.curve: Readings | None = None
+        """Where somebody has put something, every reading: the monotonic clock, resident, on the cards."""
 
     def phase(self, name: str) -> None:
         """From here on the figures count for this phase; one that comes again goes on."""
         self._read()
         self._phase = name
         self._read()
+
+    def look(self) -> tuple[int, int]:
+        """Bytes at this moment: resident, and on the cards."""
+        try:
+            return self._process.memory_info().rss, self._cards.used() if self._cards else 0
+        except self._gone:
+            return 0, 0
 
     def _read(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the front process and its worker tell each other: the job once, pickled; from then on one JSON object a line."""
+"""What the front process and its worker tell each other: jobs, pickled; and back one JSON object a line."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker is told, once, at its start."""
+    """All that a worker is told of what to do."""
 
     files: tuple[str, ...]
-    """Absolute paths. The other messages name a file by its place in here."""
+    """Absolute paths. The other messages name a file by its place in here. None: only the models are loaded."""
     model: str
     """Folder of a Whisper model in CTranslate2's layout."""
     model_name: str
@@ -41,7 +41,7 @@ class Job:
     language: str | None
     """ISO 639-1 code; None: detect."""
     resident: bool
-    """Keep every model for the whole job, instead of one at a time."""
+    """Keep every model for the whole job, and those that follow, instead of one at a time."""
     task: str = "transcribe"
     """Or `translate`: to English."""
     beam_size: int = BEAM_SIZE
@@ -148,7 +148,12 @@ class Failed:
     """An error nobody foresaw: its traceback is in the log."""
 
 
-Message = Loaded | Started | Progress | Finished | Broken | Released | Reused | Result | Noted | Failed
+@dataclass(frozen=True)
+class Idle:
+    """The job is over; the worker waits for another, or for the end of its stdin."""
+
+
+Message = Loaded | Started | Progress | Finished | Broken | Released | Reused | Result | Noted | Failed | Idle
 _KINDS = {kind.__name__: kind for kind in get_args(Message)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,14 +33,22 @@ GROUP_S = 3600.0
 """Audio that is in hand at once, 230 MB an hour, so that each model loads once for all of it."""
 
 
-def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
-    """Take every file of the job through all stages; say how it goes through `tell`.
+def run(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog, kept: dict[str, Stage] | None = None) -> None:
+    """Take every file of the job through all stages; say how it goes through `tell`. Without a file, load all models.
 
     Models are loaded one after another, each for a whole group of files, and released before the next;
-    a resident job loads each once and keeps it. `tell` is called from several threads. UsageError passes through: no
-    file can be done then.
+    a resident job loads each once and keeps it: in `kept`, by name, for the next job. `tell` is called from several
+    threads. UsageError passes through: no file can be done then.
     """
-    _Run(job, tell, artefacts, events).run()
+    kept = {} if kept is None else kept
+    one = _Run(job, tell, artefacts, events, kept)
+    kept.clear()
+    try:
+        one.run()
+    except BaseException:
+        one.release()
+        raise
+    kept.update(one.loaded())
 
 
 def rehearse(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> Iterator[Stage]:
@@ -48,15 +56,21 @@ def rehearse(job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> It
 
     Gives the stage while it is loaded. One that can be done without and does not load is passed over.
     """
-    return _Run(job, tell, artefacts, events).rehearse()
+    return _Run(job, tell, artefacts, events, {}).rehearse()
 
 
 class _Run:
-    def __init__(self, job: Job, tell: Tell, artefacts: Artefacts, events: EventLog) -> None:
+    def __init__(self, job: Job, tell: Tell, artefacts: Artefacts, events: EventLog, kept: Mapping[str, Stage]) -> None:
         self._job, self._tell = job, tell
         self._stages = {stage.name: stage for stage in make_stages(job)}
-        self._shelf = Shelf(job, self._stages, artefacts, events, tell)
         self._loaded: set[str] = set()
+        for name, stage in kept.items():
+            if job.resident and name in self._stages and stage.take_up(self._stages[name]):
+                self._stages[name] = stage
+                self._loaded.add(name)
+            else:
+                self._release(stage)
+        self._shelf = Shelf(job, self._stages, artefacts, events, tell)
         self._unusable: dict[str, str] = {}
         """Stages that did not load, and why."""
         self._cheaper: dict[str, list[str]] = {}
@@ -65,6 +79,9 @@ class _Run:
 
     def run(self) -> None:
         """While one group is in the models' hands, the next one is being decoded."""
+        if not self._job.files:
+            for _ in self.rehearse():
+                pass
         groups = self._groups()
         with ThreadPoolExecutor(1, "decode") as beside:
             try:
@@ -84,6 +101,13 @@ class _Run:
                 yield stage
                 if not self._job.resident:
                     self._release(stage)
+
+    def loaded(self) -> dict[str, Stage]:
+        return {name: self._stages[name] for name in self._loaded}
+
+    def release(self) -> None:
+        for stage in self.loaded().values():
+            self._release(stage)
 
     def _groups(self) -> Iterator[list[Recording]]:
         """Take files, each decoded if need be, and hand them on in groups of at most an hour, or of one longer file.

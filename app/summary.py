@@ -41,7 +41,10 @@ class Summary:
             row.runs.append((message.began, message.began + message.seconds))
             row.audio_s += message.audio_s
 
-    def memory(self, meter: PeakMeter) -> None:
+    def begin(self, meter: PeakMeter) -> None:
+        pass
+
+    def end(self, meter: PeakMeter) -> None:
         """What one worker took, by stage."""
         for stage, row in self._rows.items():
             row.resident = _joined(row.resident, meter.resident.get(stage))

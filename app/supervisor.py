@@ -16,7 +16,7 @@ from types import TracebackType
 from app import messages
 from app.diagnosis import Death, explain, explain_error
 from app.memory import PeakMeter
-from app.messages import Job, Message
+from app.messages import Idle, Job, Message
 from app.surroundings import read_surroundings
 
 GRACE_S = 5.0
@@ -57,10 +57,14 @@ class Log:
 class Worker:
     """A running worker; a context manager that never leaves one behind.
 
-    Everything the worker's libraries print is in `log`. `module` is what it runs.
+    Everything the worker's libraries print is in `log`. `module` is what it runs. It is given a job, and heard to the
+    end of that, again and again.
     """
 
-    def __init__(self, job: Job, log: Log, module: str = "app.worker") -> None:
+    memory: PeakMeter
+    """For the job that it has, or had last."""
+
+    def __init__(self, log: Log, module: str = "app.worker") -> None:
         self.log = log
         self._before = read_surroundings()
         heard, told = os.pipe()
@@ -83,32 +87,55 @@ class Worker:
             os.close(told)
             os.close(lifeline)
         self._messages = os.fdopen(heard, encoding="utf-8")
+
+    def give(self, job: Job, *, last: bool = True) -> None:
+        """A job, which is then to be heard. After the last one the worker ends."""
         self.memory = PeakMeter(self._process.pid, cards=job.device != "cpu")
         assert self._process.stdin is not None
         try:
             pickle.dump(job, self._process.stdin)
-            self._process.stdin.close()
+            self._process.stdin.flush()
+            if last:
+                self._process.stdin.close()
         except BrokenPipeError:
-            pass  # it died at once: the end of its messages tells
+            pass  # it has died: the end of its messages tells
+        self._last = last
 
     def messages(self) -> Iterator[Message]:
-        """All it says, to its end."""
+        """All it says, to the end of the job, or to its own: of its last job, and where it dies."""
         with self.memory.running():
             for line in self._messages:
-                if line.endswith("\n"):  # a killed worker may leave half a line
-                    yield messages.decode(line)
+                if not line.endswith("\n"):  # a killed worker may leave half a line
+                    continue
+                message = messages.decode(line)
+                if not isinstance(message, Idle):
+                    yield message
+                elif not self._last:
+                    return
             self._process.wait()
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def death(self) -> Death | None:
-        """What its end means; None where it ended well."""
-        code = self._process.wait()
-        if code == 0:
+        """What its end means; None where it ended well, or lives."""
+        code = self._process.poll()
+        if not code:
             return None
         return explain(code, self.log.text(), self.memory.last, self._before, read_surroundings())
 
     def abort(self) -> None:
         """End it where it hangs: faulthandler writes the place into its log."""
         self._process.send_signal(signal.SIGABRT)
+
+    def kill(self) -> None:
+        """At once: what it has finished is on the disk."""
+        self._process.kill()
 
     def remedy(self, reason: str) -> str | None:
         """What to do about an error that the worker caught and told."""
@@ -129,3 +156,8 @@ class Worker:
                 self._process.wait()
         os.close(self._lifeline)
         self._messages.close()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass

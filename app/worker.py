@@ -1,6 +1,6 @@
 """The child process that runs the stages: the only one that may abort, run out of memory or be killed.
 
-Started as `python -P -m app.worker MESSAGES LIFELINE` with two inherited pipe ends and the job on stdin.
+Started as `python -P -m app.worker MESSAGES LIFELINE` with two inherited pipe ends and the jobs on stdin.
 What libraries print goes to stdout and stderr, which the front has turned into a log file.
 """
 
@@ -14,14 +14,18 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Lock
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from app import messages
 from app.display import Lossy
 from app.errors import UsageError, WorkError, in_a_line
-from app.messages import Failed, Job, Message
+from app.messages import Failed, Idle, Job, Message
+
+if TYPE_CHECKING:
+    from app.stages import Stage
 
 
 def die_with(lifeline: int) -> None:
@@ -38,7 +42,10 @@ def die_with(lifeline: int) -> None:
 
 
 def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
-    """All of a worker's life but its work, which gets the job, and a way to tell the front that threads may share."""
+    """All of a worker's life but its work, which gets each job, and a way to tell the front that threads may share.
+
+    It ends with its stdin.
+    """
     channel, lifeline = int(sys.argv[1]), int(sys.argv[2])
     die_with(lifeline)
     # Ctrl-C reaches the whole foreground group; the front decides what becomes of us.
@@ -47,7 +54,6 @@ def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
     faulthandler.enable()
     # The log may be on a full disk; what a library prints must not fail there.
     sys.stdout, sys.stderr = cast(TextIO, Lossy("stdout")), cast(TextIO, Lossy("stderr"))
-    job: Job = pickle.load(sys.stdin.buffer)
     with os.fdopen(channel, "w", encoding="utf-8") as out:
         lock = Lock()
 
@@ -56,17 +62,30 @@ def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
                 out.write(messages.encode(message))
                 out.flush()
 
-        try:
-            work(job, tell)
-        except UsageError as error:
-            tell(Failed(str(error), None))
-        except Exception as error:
-            traceback.print_exc()
-            tell(Failed(str(error) if isinstance(error, WorkError) else in_a_line(error), None, bug=True))
+        for job in jobs():
+            try:
+                work(job, tell)
+            except UsageError as error:
+                tell(Failed(str(error), None))
+            except Exception as error:
+                traceback.print_exc()
+                tell(Failed(str(error) if isinstance(error, WorkError) else in_a_line(error), None, bug=True))
+            tell(Idle())
     return 0
 
 
-def transcribe(job: Job, tell: Callable[[Message], None]) -> None:
+def jobs() -> Iterator[Job]:
+    """As they come, to the end of stdin."""
+    while True:
+        try:
+            job: Job = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        yield job
+
+
+def transcribe(job: Job, tell: Callable[[Message], None], kept: dict[str, Stage]) -> None:
+    """`kept` are the stages that an earlier job left loaded."""
     from app import pipeline
     from app.artefacts import Artefacts
     from app.events import EventLog
@@ -74,11 +93,11 @@ def transcribe(job: Job, tell: Callable[[Message], None]) -> None:
 
     artefacts = Artefacts(state_folder("artefacts"))
     artefacts.prune()
-    pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent))
+    pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent), kept)
 
 
 def main() -> int:
-    return serve(transcribe)
+    return serve(partial(transcribe, kept={}))
 
 
 if __name__ == "__main__":

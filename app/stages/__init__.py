@@ -91,6 +91,11 @@ class Stage(Protocol):
         `works` are those that it is for, where no others will follow.
         """
 
+    def take_up(self, other: Any) -> bool:
+        """With the model that is loaded, do from here on what this one would, of the same name and not loaded, which
+        another job asks for. False, and all is as it was, where it would load another model.
+        """
+
     def run(self, work: Work, report: Report) -> Work:
         """Do the step for one input."""
 

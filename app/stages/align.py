@@ -60,6 +60,9 @@ class Align:
         which = models[0].name if len(models) == 1 else f"wav2vec2 for {', '.join(str(m.language) for m in models)}"
         return f"{which} on {'cpu' if self._device == 'cpu' else 'cuda'}"
 
+    def take_up(self, other: Any) -> bool:
+        return isinstance(other, Align) and (other._aligner, other._threads) == (self._aligner, self._threads)
+
     def run(self, work: Work, report: Report) -> Work:
         transcript = work.transcript
         assert transcript is not None

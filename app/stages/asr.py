@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.audio import SAMPLE_RATE
+from app.errors import UsageError
 from app.models.identity import identity
 from app.stages import Report, Span, Work
 from app.stages.asr_chunks import merge_spans, missed, reach
 from app.stages.asr_heard import Heard, Piece, keep, resume
 from app.stages.asr_options import AsrOptions as AsrOptions  # for who makes the stage
-from app.stages.asr_options import choose_device
+from app.stages.asr_options import check_options, choose_device
 from app.stages.edges import to_sound
 from app.stages.ladder import Rung, in_words, ladder, trouble
 from app.stages.loops import LOOPS_ABOVE, compression_ratio, cut_repeats
@@ -86,6 +87,21 @@ class Asr:
     def calls(self) -> tuple[int, int]:
         """Calls of `decode` that one file makes side by side, and the chunks in each."""
         return 1, self.rung().batch_size
+
+    def take_up(self, other: Any) -> bool:
+        """A model that had to step down is loaded anew: there may be room again."""
+        if type(other) is not type(self) or other.rung() != self.rung() or not self.serves(other._options):
+            return False
+        try:
+            check_options(self._pipeline.model, other._options)
+        except UsageError:
+            return False
+        self._options = other._options
+        return True
+
+    def serves(self, options: AsrOptions) -> bool:
+        """Whether the loaded model does for these options too."""
+        return options == self._options
 
     def step_down(self, error: Exception) -> str | None:
         import ctranslate2

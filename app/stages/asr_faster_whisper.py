@@ -70,6 +70,11 @@ class FasterWhisper(Asr):
             return f"faster-whisper on cpu, {rung.compute_type}, {workers}"
         return describe("faster-whisper", rung, threads)
 
+    def serves(self, options: AsrOptions) -> bool:
+        """These are told with every call."""
+        told = ("language", "task", "beam_size", "prompt", "hotwords")
+        return dataclasses.replace(options, **{name: getattr(self._options, name) for name in told}) == self._options
+
     def decode(self, work: Work, batch: list[Span], language: str) -> list[list[Segment]]:
         from faster_whisper import BatchedInferencePipeline
 

@@ -25,6 +25,9 @@ class Decode:
     def load(self, works: Sequence[Work] = ()) -> str:
         return ""
 
+    def take_up(self, other: Any) -> bool:
+        return True
+
     def run(self, work: Work, report: Report) -> Work:
         audio = decode(work.path)
         notes = (*work.notes, *audio.notes)

@@ -88,6 +88,14 @@ class Diarize:
             self._diarize = load(torch.device(device))
         return f"{self._diarizer.description} on {device}"
 
+    def take_up(self, other: Any) -> bool:
+        if not isinstance(other, Diarize):
+            return False
+        if (other._diarizer, other._threads) != (self._diarizer, self._threads):
+            return False
+        self._speakers = other._speakers
+        return True
+
     def run(self, work: Work, report: Report) -> Work:
         turns = self.diarization(work, report).exclusive
         found = len({turn.speaker for turn in turns})

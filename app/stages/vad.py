@@ -59,6 +59,11 @@ class _Vad:
         """What shapes the spans beside the onset."""
         return {"min_silence_ms": MIN_SILENCE_MS, "speech_pad_ms": SPEECH_PAD_MS}
 
+    def take_up(self, other: Any) -> bool:
+        return type(other) is type(self) and all(
+            getattr(other, name) == value for name, value in vars(self).items() if name != "_model"
+        )
+
     def release(self) -> None:
         self._model = None
 
