@@ -174,7 +174,7 @@ class Board:
 
     def _editable(self, visitor: str, id: str, index: int) -> Job:
         job = self._file(visitor, id, index)
-        if job.files[index].state not in ("done", "failed"):
+        if job.files[index].state != "done":
             raise UsageError("it is still being worked on: correct it when it is done")
         return job
 

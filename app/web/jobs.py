@@ -159,6 +159,19 @@ class JobStore:
                 raise NoSuchJobError(id)
             return _copy(job)
 
+    def find(self, id: str) -> Job:
+        """A copy, whoever's it is. Raises NoSuchJobError."""
+        with self._lock:
+            if id not in self._live:
+                raise NoSuchJobError(id)
+            return _copy(self._live[id])
+
+    def next(self) -> Job | None:
+        """A copy of the one that has been queued first."""
+        with self._lock:
+            queued = [job for job in self._live.values() if job.state == "queued"]
+            return _copy(min(queued, key=lambda job: job.number)) if queued else None
+
     def list(self, owner: str | None = None) -> list[Job]:
         """Copies of one's own jobs, or of all, in the order they came."""
         with self._lock:

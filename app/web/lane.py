@@ -2,33 +2,261 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from app.errors import UsageError, WorkError, in_a_line
+from app.inputs import Input
+from app.request import Request, check_device
+from app.runner import Front, Runner, Stopped
 from app.settings import Settings
-from app.web.jobs import JobStore
+from app.stages.diarize import Speakers
+from app.store import state_folder
+from app.supervisor import Log, Worker
+from app.transcribe import prepare
+from app.web.front import JobFront
+from app.web.jobs import Job, JobStore
+from app.web.options import Options
 
 
 class Lane:
-    """A thread of its own: `start`, and `stop`, which ends the worker within seconds and leaves its job resumable."""
+    """A thread of its own: `start`, and `stop`, which ends the worker within seconds and leaves its job resumable.
+
+    What the models take is given back by the end of the worker, and by nothing else.
+    """
 
     def __init__(self, store: JobStore, settings: Settings, *, idle_unload_s: float, offline: bool = False) -> None:
-        self._store = store
+        """The worker ends when it had nothing to do for `idle_unload_s`."""
+        self._store, self._settings, self._offline = store, settings, offline
+        self._idle_unload_s = idle_unload_s
+        self._changed = threading.Condition(threading.RLock())
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="lane")
+        self._front: JobFront | None = None
+        """Of the job under way."""
+        self._loading = False
+        self._ending = False
+        self._cancelled = False
+        """The job under way is to end."""
+        self._worker: Worker | None = None
+        self._stack = ExitStack()
+        """What ends the worker."""
+        self._idle_since = time.monotonic()
 
-    def start(self, *, preload: bool = False) -> None: ...
+    def start(self, *, preload: bool = False) -> None:
+        """Take up what was left, and wait for more. `preload`: load the profile's models now."""
+        self._loading = preload
+        self._thread.start()
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """End at once: the job under way goes on at the next start."""
+        with self._changed:
+            self._ending = True
+            self._interrupt()
+            self._changed.notify_all()
+        self._thread.join(4.0)
 
-    def wake(self) -> None: ...
+    def wake(self) -> None:
+        """There is a new job."""
+        with self._changed:
+            self._changed.notify_all()
 
-    def cancel(self, id: str) -> None: ...
+    def cancel(self, id: str) -> None:
+        """The job ends, now or before it begins; what is finished of it is kept. Nothing, where it is over."""
+        with self._changed:
+            if self._front and self._front.job.id == id:
+                self._cancelled = True
+                self._interrupt()
+                return
+            job = self._store.find(id)
+            if job.state == "queued":
+                job.state = "cancelled"
+                self._store.save(job)
 
-    def again(self, id: str) -> None: ...
+    def again(self, id: str) -> None:
+        """Queue one that failed or was cancelled; its files that are done stay so."""
+        with self._changed:
+            job = self._store.find(id)
+            if job.state not in ("failed", "cancelled"):
+                return
+            job.state, job.error, job.progress = "queued", "", 0.0
+            for each in job.files:
+                if each.state != "done":
+                    each.state, each.error = "waiting", ""
+            self._store.save(job)
+            self._changed.notify_all()
 
     def curve(self, id: str) -> dict[str, Any] | None:
-        return None
+        """What the job under way takes; None of any other."""
+        front = self._front
+        return front.curve.as_json() if front and front.job.id == id else None
 
     def free(self) -> bool:
-        return False
+        """End a worker that has nothing to do; False where there is none such."""
+        with self._changed:
+            if self._front or self._loading or self._worker is None:
+                return False
+            self._unload()
+            return True
 
     def worker(self) -> dict[str, Any]:
-        return {"state": "none", "rss": 0, "vram": 0, "idle_s": 0, "unload_s": 0}
+        """As Board.worker says."""
+        with self._changed:
+            worker, front = self._worker, self._front
+            state = "none" if worker is None else "working" if front else "loading" if self._loading else "idle"
+            resident, on_cards = worker.memory.look() if worker and state != "none" else (0, 0)
+            idle_s = time.monotonic() - self._idle_since if state == "idle" else 0.0
+        return {
+            "state": state,
+            "rss": round(resident / 2**20),
+            "vram": round(on_cards / 2**20),
+            "idle_s": round(idle_s),
+            "unload_s": round(self._idle_unload_s),
+        }
+
+    def _interrupt(self) -> None:
+        if self._worker and (self._front or self._loading):
+            self._worker.kill()
+
+    def _loop(self) -> None:
+        if self._loading:
+            self._preload()
+        while True:
+            with self._changed:
+                job = None if self._ending else self._store.next()
+                if job is None:
+                    if self._ending:
+                        self._unload()
+                        return
+                    left_s = self._idle_since + self._idle_unload_s - time.monotonic()
+                    if self._worker and left_s <= 0:
+                        self._unload()
+                    self._changed.wait(max(left_s, 0.01) if self._worker else None)
+                    continue
+                self._front, self._cancelled = JobFront(job, self._store, self._is_stopped), False
+            try:
+                self._do(job, self._front)
+            finally:
+                with self._changed:
+                    self._front, self._idle_since = None, time.monotonic()
+
+    def _is_stopped(self) -> bool:
+        return self._cancelled or self._ending
+
+    def _do(self, job: Job, front: JobFront) -> None:
+        """All of a job; whatever happens, it is on the disk how it ended."""
+        begin = time.monotonic() - job.seconds
+        job.state, job.error, job.lines = "running", "", []
+        front.save()
+        try:
+            request = self._request(job.options, front.inputs())
+            runner = Runner(
+                self._prepare(request, front), front, front, worker=self._lent, last=False, stopped=self._is_stopped
+            )
+            runner.run(request.inputs)
+            lost = [each.error for each in job.files if each.state != "done"]
+            job.state, job.error = ("failed", lost[0]) if lost else ("done", "")
+        except Stopped:
+            job.state = "cancelled" if self._cancelled else "queued"
+        except (UsageError, WorkError) as error:
+            job.state, job.error = "failed", front.clean(str(error))
+        except Exception as error:  # a bug of ours costs this job, and not those that wait
+            traceback.print_exc()
+            job.state, job.error = "failed", front.clean(in_a_line(error))
+        for each in job.files:
+            if each.state in ("waiting", "running"):
+                failed = job.state == "failed"
+                each.state, each.error = ("failed", job.error) if failed else ("waiting", "")
+        job.seconds, job.stage, job.index = time.monotonic() - begin, "", None
+        with suppress(OSError):
+            self._store.save_memory(job, front.curve.as_json())
+        front.save()
+
+    def _prepare(self, request: Request, front: Front) -> Any:
+        check_device(request.settings.device)
+        return prepare(request, front)
+
+    def _request(self, options: Options, inputs: list[Input]) -> Request:
+        settings = self._settings
+        return Request(
+            inputs,
+            Path(),  # nothing is written there: a JobFront keeps the transcripts
+            options.formats,
+            dataclasses.replace(settings, model=options.model or settings.model),
+            "faster-whisper",
+            "silero",
+            options.language or None,
+            self._offline,
+            task="translate" if options.translate else "transcribe",
+            prompt=options.prompt or None,
+            hotwords=options.hotwords or None,
+            diarizer="auto" if options.wants_speakers else None,
+            speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
+            names=options.names,
+        )
+
+    @contextmanager
+    def _lent(self) -> Iterator[Worker]:
+        """The worker, a new one if there is none; afterwards it stays, unless it died or was left in the middle."""
+        with self._changed:
+            if self._is_stopped():
+                raise Stopped
+            if self._worker is None or not self._worker.alive:
+                self._unload()
+                log = self._stack.enter_context(Log(state_folder("logs")))
+                self._worker = self._stack.enter_context(Worker(log))
+            worker = self._worker
+        whole = False
+        try:
+            yield worker
+            whole = True
+        finally:
+            if not (whole and worker.alive):
+                with self._changed:
+                    self._unload()
+
+    def _unload(self) -> None:
+        stack, self._stack, self._worker = self._stack, ExitStack(), None
+        stack.close()
+
+    def _preload(self) -> None:
+        """What a first job would load; one that keeps nothing loaded has at least its libraries then."""
+        front = _Quiet()
+        try:
+            options = Options(diarize=self._settings.resident)
+            job = self._prepare(self._request(options, []), front)
+            with self._lent() as worker:
+                worker.give(job, last=False)
+                for _ in worker.messages():
+                    pass
+                if (death := worker.death()) and not self._is_stopped():
+                    print(f"run-app: preload: {death.line}", flush=True)
+        except (UsageError, WorkError, Stopped) as error:
+            if not isinstance(error, Stopped):
+                print(f"run-app: preload: {error}", flush=True)
+        finally:
+            with self._changed:
+                self._loading, self._idle_since = False, time.monotonic()
+
+
+class _Quiet:
+    """A front that nobody looks at."""
+
+    def say(self, line: str, style: str | None = None) -> None:
+        print(f"run-app: preload: {line}", flush=True)
+
+    def step(self, stage: str, what: str = "") -> None: ...
+
+    def advance(self, done: float, total: float, unit: str) -> None: ...
+
+    def failed(self, item: Input, reason: str) -> None: ...
+
+    def first(self, item: Input, transcript: Any) -> None: ...
+
+    def final(self, item: Input, transcript: Any) -> bool:
+        return True
