@@ -16,7 +16,7 @@ from app.errors import UsageError
 from app.subtitles import SubtitleStyle
 from app.transcript import Transcript
 from app.web.corrections import corrected
-from app.web.jobs import Job, JobStore
+from app.web.jobs import Edits, Job, JobStore
 from app.web.options import FORMATS, Options, speaker_name
 from app.writers import WRITERS
 
@@ -104,6 +104,10 @@ class Board:
             }
             for place, segment in enumerate(there.segments if there else ())
         ]
+
+    def edits(self, visitor: str, id: str) -> Edits:
+        """All corrections of a job."""
+        return self._store.edits(self._store.get(id, visitor))
 
     def rename(self, visitor: str, id: str, index: int, speaker: str, name: str) -> None:
         """Call one of a file's speakers, as recognised, by another name. Raises UsageError."""
