@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import secrets
 import shutil
@@ -265,9 +264,9 @@ def _copy(job: Job) -> Job:
 
 def _label(name: str) -> str:
     """A person's name for a recording, without folders and control characters, short enough for a file's name."""
-    last = re.split(r"[/\\]", name)[-1]
+    last = re.split(r"[/\\]", name.encode(errors="replace").decode())[-1]
     shown = "".join(each if each.isprintable() else " " for each in last).strip()
-    while len(os.fsencode(shown.encode(errors="replace"))) > 200:
+    while len(shown.encode()) > 200:
         shown = shown[:-1]
     return shown or "recording"
 

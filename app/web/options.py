@@ -80,8 +80,7 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _number(name: str, value: Any) -> int:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-    if not whole or not 1 <= value <= MOST_SPEAKERS:
+    if type(value) not in (int, float) or value not in range(1, MOST_SPEAKERS + 1):
         raise UsageError(f"{name}: must be a whole number from 1 to {MOST_SPEAKERS}")
     return int(value)
 
