@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from typing import NoReturn
 
-from app.commands import monitor, transcribe, verify
+from app.commands import gradio, monitor, transcribe, verify
 from app.errors import UsageError, WorkError
 from launcher.cli import say
 
@@ -78,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
     transcribe.add(commands)
     verify.add(commands)
     monitor.add(commands)
+    gradio.add(commands)
     return parser
