@@ -58,7 +58,15 @@ def endpoints(board: Board) -> None:
             (result, [job], gr.File(label="transcripts", file_count="multiple"), _RESULT),
             (cancel, [job], state, _CANCEL),
         ):
-            button.click(function, inputs, output, api_name=function.__name__, api_description=text)
+            limit = 1 if function is submit else "default"  # jobs keep the order in which they were asked for
+            button.click(
+                function,
+                inputs,
+                output,
+                api_name=function.__name__,
+                api_description=text,
+                concurrency_limit=limit,
+            )
 
 
 def _shown(component: Any, example: Any) -> Any:

@@ -74,7 +74,9 @@ class Guard:
         self._loopback, self._pages = loopback, {f"/{page.strip('/')}" for page in pages}
         self._origin = _origin(root)
         own = socket.gethostname().lower()
-        self._names = {"localhost", _name(urlsplit(root).netloc)} | (set() if loopback else {own, f"{own}.local"})
+        self._names = {"localhost"} | (set() if loopback else {own, f"{own}.local"})
+        if outside := _name(urlsplit(root).netloc):
+            self._names.add(outside)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -166,7 +168,7 @@ class Guard:
                     unchecked += value.values()
                     if ("path" in value or "meta" in value) and not self._places.has(visitor, value.get("path")):
                         raise RefusalError(403, "a file that was not uploaded here by you")
-            body = json.dumps(data).encode()
+            body = json.dumps(data, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise RefusalError(400, "not JSON") from None
         length = [(b"content-length", str(len(body)).encode())]

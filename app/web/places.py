@@ -41,7 +41,8 @@ class Places:
         if not isinstance(path, str) or "\0" in path:
             return False
         file = Path(path)
-        return file.parent.parent == self._own(visitor) and ".." not in file.parts and file.is_file()
+        plain = str(file) == path and ".." not in file.parts
+        return plain and file.parent.parent == self._own(visitor) and file.is_file()
 
     def sweep(self, age_s: float) -> None:
         """Delete what is older."""
@@ -65,10 +66,10 @@ class Places:
 def component(name: str) -> str:
     """One part of a path: the last of the name, without what can't be seen, and short, but with its ending."""
     last = re.split(r"[/\\]", name)[-1]
-    shown = "".join(each if each.isprintable() else " " for each in last).strip()
-    stem, ending = os.path.splitext(shown)  # noqa: PTH122 - a Path would take ".." apart
+    shown = "".join(each if each.isprintable() else " " for each in last).strip().lstrip(". ")
+    stem, ending = os.path.splitext(shown)  # noqa: PTH122 - a Path cuts at other places
     if len(ending) > 12:
         stem, ending = shown, ""
     while len((stem + ending).encode()) > LONGEST_NAME:
         stem = stem[:-1]
-    return stem + ending if stem.strip(".") else f"recording{ending}"
+    return stem + ending or "recording"

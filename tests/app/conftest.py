@@ -18,16 +18,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A person's environment with folders of its own, and nothing of the developer's profile. What one test has
-    finished is no help to the next.
-    """
+    """What one test has finished is no help to the next."""
+    return persons_environment(home, tmp_path_factory.mktemp("state"))
+
+
+def persons_environment(home: Path, state: Path) -> dict[str, str]:
+    """With folders of its own, and nothing of the developer's profile."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_", "PYTHON"))
+        if not name.startswith(("RUN_APP_", "HF_", "XDG_", "PYANNOTE_", "PYTHON", "GRADIO_"))
     }
     return kept | {
-        "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")),
+        "XDG_STATE_HOME": str(state),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "OMP_NUM_THREADS": "2",
