@@ -18,7 +18,9 @@ BASE_BYTES = 145 * 10**6
 TORCH_DATA = 800 * MIB
 """`import torch` ends in std::bad_alloc with an RLIMIT_DATA of 600 or 700 MiB."""
 DATA_LESS = 460 * MIB
-"""Of what is mapped, RLIMIT_DATA counts less: tiny.en fails at 1.0 GiB and base at 1.25, they work at 1.25 and 1.5."""
+"""Of what is mapped, RLIMIT_DATA counts less: with 2 workers tiny.en fails at 1200 MiB and works at 1300, base fails at
+1550 and works at 1650; with 4 tiny.en fails at 1500 and works at 1600.
+"""
 FEW_FILES = 256
 LITTLE_LOCKED = 64 * 1024
 
@@ -38,11 +40,26 @@ def checks(seen: Seen, root: Path = Path("/")) -> list[Check]:
     return found
 
 
-def asr_needs(weights: int) -> int:
-    """Address space of transcribing without torch, on 2 cores: tiny.en fails at 1.34 GiB and works at 1.5, base fails
-    at 1.81 and works at 2.0. Of larger models only the weights are added, twice: as they are read and as they run.
+def asr_needs(weights: int, workers: int) -> int:
+    """Bytes of address space that transcribing without torch takes, each worker with a thread of its own and a chunk in
+    hand. Measured, MiB that fail and that work:
+
+    workers       1            2            4            8
+    tiny.en  1400  1500   1700  1760   2050  2200   2750  2900
+    base     1800  1850   2050  2100   2650  2750   3200  3400
+
+    Of larger models only the weights are added, twice: as they are read and as they run.
     """
-    return GIB + 7 * min(weights, BASE_BYTES) + 2 * max(0, weights - BASE_BYTES)
+    known = min(weights, BASE_BYTES)
+    return int(1300 * MIB + 1.5 * known + workers * (64 * MIB + 1.7 * known)) + 2 * (weights - known)
+
+
+def _asr(seen: Seen) -> tuple[str, int]:
+    """What of the profile needs no torch, in words, and what it takes of address space."""
+    workers = needs.workers(seen.environment)
+    by = "1 worker" if workers == 1 else f"{workers} workers"
+    least = asr_needs(needs.weights(seen.environment) or BASE_BYTES, workers)
+    return f"transcribing with {needs.model(seen.environment)} by {by}", least
 
 
 def _address_space(seen: Seen, size: int | None) -> Check:
@@ -53,12 +70,10 @@ def _address_space(seen: Seen, size: int | None) -> Check:
     if size is None:
         return check("OK", "not limited")
     limit = f"limited to {in_words(size)} (RLIMIT_AS)"
-    least = asr_needs(needs.weights(seen.environment) or BASE_BYTES)
+    asr, least = _asr(seen)
     torch = needs.has_torch()
     if size < least:
-        return check(
-            "FAIL", f"{limit}: transcribing with {needs.model(seen.environment)} takes about {in_words(least)}"
-        )
+        return check("FAIL", f"{limit}: {asr} takes about {in_words(least)}")
     if torch and size < TORCH_NEEDS:
         said = f"{limit}: `import torch` alone maps {in_words(TORCH_NEEDS)}, and ends in std::bad_alloc or ImportError"
         return check("FAIL", said)
@@ -75,16 +90,17 @@ def _data(seen: Seen, size: int | None) -> Check:
     id, what, facts = "data-segment", "data segment", {"limit": size}
     if size is None:
         return Check(id, what, "OK", "not limited", "", facts)
-    weights = needs.weights(seen.environment) or BASE_BYTES
-    least = asr_needs(weights) - DATA_LESS
+    asr, mapped = _asr(seen)
+    least = mapped - DATA_LESS
     said, todo = f"limited to {in_words(size)} (RLIMIT_DATA)", lift("-d", resource.RLIMIT_DATA)
     if size < least:
-        said += f": transcribing with {needs.model(seen.environment)} takes about {in_words(least)}"
+        said += f": {asr} takes about {in_words(least)}"
         if needs.has_torch() and size < TORCH_DATA:
             said += ", and `import torch` ends in std::bad_alloc"
         return Check(id, what, "FAIL", said, todo, facts)
-    if needs.has_torch() and size < weights + needs.STAGES:
-        said += f": alignment and speakers take about {in_words(weights + needs.STAGES)}"
+    stages = needs.STAGES + (needs.weights(seen.environment) or BASE_BYTES)
+    if needs.has_torch() and size < stages:
+        said += f": alignment and speakers take about {in_words(stages)}"
         return Check(id, what, "WARN", said, todo, facts)
     return Check(id, what, "OK", said, "", facts)
 

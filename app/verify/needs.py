@@ -10,8 +10,9 @@ from pathlib import Path
 
 from app import models
 from app.diagnosis import installed_versions
+from app.errors import UsageError
 from app.models.folder import WEIGHTS
-from app.settings import Settings
+from app.settings import Settings, default_threads, read_settings
 
 MIB, GIB = 2**20, 2**30
 
@@ -44,6 +45,15 @@ STAGES = 1700 * MIB
 def model(environment: Mapping[str, str]) -> str:
     """The profile's model, or the app's default."""
     return environment.get("RUN_APP_MODEL") or Settings.model
+
+
+def workers(environment: Mapping[str, str]) -> int:
+    """Chunks that a processor decodes at once, each with a thread of its own."""
+    try:
+        settings = read_settings(environment)
+    except UsageError:  # another check says so
+        settings = Settings(threads=default_threads(environment))
+    return min(settings.batch_size, settings.threads)
 
 
 def has_torch() -> bool:
