@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,8 @@ MEDIA_SUFFIXES = frozenset(
 """What counts as a recording inside a folder; a file named by itself may be called anything. (.ts is left out:
 there it is TypeScript more often than television.)
 """
+TRUSTED_S = 4 * 3600.0
+"""A header that states more gets no memory for it before the sound is there."""
 
 SHORTFALL_S = 1.0
 """Less than this between the stated and the decoded duration is encoder padding, not damage."""
@@ -38,11 +41,12 @@ class Audio(NamedTuple):
         return len(self.waveform) / SAMPLE_RATE
 
 
-def decode(path: Path) -> Audio:
+def decode(path: Path, longest_s: float = math.inf) -> Audio:
     """Read the first audio track that FFmpeg thinks best.
 
     Memory stays at 4 bytes a sample: the frames go straight into one array, which grows in place.
-    Damaged packets are passed over and noted. Raises InputError where there is nothing to hear.
+    Damaged packets are passed over and noted. Raises InputError where there is nothing to hear, or more than
+    `longest_s`: ten hours of silence are six megabytes of FLAC.
     """
     import av
     import numpy as np
@@ -66,7 +70,9 @@ def decode(path: Path) -> Audio:
             raise InputError(f"{path}: there is no audio track in it")
         guess = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 60.0
         stated = guess if stream.duration and _states_its_duration(container.format.name, path) else None
-        waveform = np.empty(int((guess + 1.0) * SAMPLE_RATE), np.float32)
+        if stated and stated > longest_s:
+            raise _too_long(path, longest_s)
+        waveform = np.empty(int((min(guess, TRUSTED_S) + 1.0) * SAMPLE_RATE), np.float32)
         filled = damaged = 0
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
 
@@ -74,6 +80,8 @@ def decode(path: Path) -> Audio:
             nonlocal filled
             for frame in frames:
                 samples = frame.to_ndarray()[0]
+                if filled + len(samples) > longest_s * SAMPLE_RATE:
+                    raise _too_long(path, longest_s)
                 if filled + len(samples) > len(waveform):
                     waveform.resize(int(1.5 * (filled + len(samples))), refcheck=False)
                 waveform[filled : filled + len(samples)] = samples
@@ -104,6 +112,10 @@ def decode(path: Path) -> Audio:
         np.nan_to_num(waveform, copy=False, posinf=0.0, neginf=0.0)
         notes.append("samples that are no numbers were replaced by silence")
     return Audio(waveform, tuple(notes))
+
+
+def _too_long(path: Path, longest_s: float) -> InputError:
+    return InputError(f"{path}: longer than the {longest_s / 3600:g} hours that are taken here; give it in parts")
 
 
 def _states_its_duration(container: str, path: Path) -> bool:

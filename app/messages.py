@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
@@ -56,6 +57,8 @@ class Job:
     """For the speakers, in the order they first speak."""
     jobs: int | None = None
     """Files that are recognised at once, by one model; None: as many as suit the device."""
+    longest_s: float = math.inf
+    """Of sound in one file; a longer one is not done."""
     one_by_one: bool = False
     """Have one file at a time in hand, and decode none beside it: after a death that any of several may have caused."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Request:
     names: tuple[str, ...] = ()
     subtitles: SubtitleStyle = field(default_factory=SubtitleStyle)
     jobs: int | None = None
+    longest_s: float = math.inf
+    """Of sound in one file."""
 
 
 def check_outputs(request: Request) -> None:

@@ -84,6 +84,7 @@ def prepare(request: Request, front: Front) -> Job:
         speakers=request.speakers,
         names=request.names,
         jobs=request.jobs,
+        longest_s=request.longest_s,
         resident=settings.resident,
         given_up={},
         notes=tuple(notes),

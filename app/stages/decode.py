@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +20,9 @@ class Decode:
     reads: tuple[str, ...] = ()
     at_once = 1
 
+    def __init__(self, longest_s: float = math.inf) -> None:
+        self._longest_s = longest_s
+
     def shape(self) -> dict[str, object]:
         return {"version": VERSION, "sample_rate": SAMPLE_RATE, "av": version("av")}
 
@@ -26,10 +30,11 @@ class Decode:
         return ""
 
     def take_up(self, other: Any) -> bool:
+        self._longest_s = other._longest_s
         return True
 
     def run(self, work: Work, report: Report) -> Work:
-        audio = decode(work.path)
+        audio = decode(work.path, self._longest_s)
         notes = (*work.notes, *audio.notes)
         return dataclasses.replace(work, waveform=audio.waveform, duration=audio.duration, notes=notes)
 

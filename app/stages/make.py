@@ -38,7 +38,11 @@ def make_stages(job: Job) -> list[Stage]:
         from app.stages.asr_faster_whisper import FasterWhisper
 
         asr = FasterWhisper(options)
-    stages: list[Stage] = [Decode(), make_vad(job.vad, asr=job.asr, device=job.device, threads=job.threads), asr]
+    stages: list[Stage] = [
+        Decode(job.longest_s),
+        make_vad(job.vad, asr=job.asr, device=job.device, threads=job.threads),
+        asr,
+    ]
     if job.aligner:
         from app.stages.align import Align
 

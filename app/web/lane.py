@@ -22,7 +22,7 @@ from app.supervisor import Log, Worker
 from app.transcribe import prepare
 from app.web.front import JobFront
 from app.web.jobs import Job, JobStore
-from app.web.options import Options
+from app.web.options import LONGEST_S, Options
 
 
 class Lane:
@@ -198,6 +198,7 @@ class Lane:
             diarizer="auto" if options.wants_speakers else None,
             speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
             names=options.names,
+            longest_s=LONGEST_S,
         )
 
     @contextmanager

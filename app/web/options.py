@@ -15,6 +15,8 @@ from app.writers import WRITERS
 FORMATS = tuple(WRITERS)
 DEFAULT_FORMATS = ("txt", "srt", "vtt", "json")
 MOST_SPEAKERS = 50
+LONGEST_S = 12 * 3600.0
+"""Of sound in one recording: 2.8 GB of memory while it is worked on."""
 LONGEST_TEXT = 2000
 """Characters of a prompt: Whisper takes about 220 tokens of it."""
 

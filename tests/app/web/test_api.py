@@ -13,6 +13,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from app.inputs import sample
+from tests.app.test_longest import silence, stating
 from tests.app.web.client import CallError, files_below
 from tests.app.web.conftest import PageServer, StartPage, finished_job, write_accounts
 
@@ -58,8 +59,8 @@ def test_gradio_client_submits_and_asks(each_server: PageServer, talk: Path) -> 
 
 def test_options_may_be_left_out(each_server: PageServer) -> None:
     client = each_server.client("ann", "ann's")
-    path = client.upload(b"no sound")
-    for options in ({}, None):
+    several: tuple[Any, ...] = ({}, None)
+    for options in several:
         path = client.upload(b"no sound")
         id = client.call("submit", [{"path": path, "meta": {"_type": "gradio.FileData"}}], options)
         assert client.call("cancel", id)["files"][0]["name"] == "talk.wav"
@@ -90,7 +91,8 @@ def test_a_wrong_option_is_told_in_a_line(each_server: PageServer, options: Any,
 
 def test_no_file_and_no_job_are_told_in_a_line(each_server: PageServer) -> None:
     client = each_server.client("ann", "ann's")
-    for files in (None, []):
+    nothing: tuple[Any, ...] = (None, [])
+    for files in nothing:
         with pytest.raises(CallError, match=r"^no recording: choose a file first$"):
             client.call("submit", files, {})
     for endpoint in ("status", "result", "cancel"):
@@ -202,3 +204,19 @@ def test_without_a_log_in_a_client_is_told_so(start_page: StartPage, tmp_path: P
             connect(server)
         with pytest.raises(Exception, match="Could not login"):
             connect(server, "ann", "wrong")
+
+
+@pytest.mark.slow
+def test_days_of_silence_cost_their_file_alone(start_page: StartPage, tmp_path: Path) -> None:
+    bomb = stating(silence(tmp_path / "bomb.flac", 2), 2**32 - 1)
+    with start_page() as server:
+        client = connect(server)
+        id = client.predict([handle_file(bomb), handle_file(sample())], {"model": "tiny.en"}, api_name="/submit")
+        deadline = time.monotonic() + 100
+        while (status := client.predict(id, api_name="/status"))["state"] in ("queued", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        first, second = status["files"]
+        assert first["error"] == "bomb.flac: longer than the 12 hours that are taken here; give it in parts"
+        assert (status["state"], first["state"], second["state"]) == ("failed", "failed", "done")
+        assert [Path(each).stem for each in client.predict(id, api_name="/result")] == ["sample"] * 4
