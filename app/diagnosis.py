@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import NamedTuple
 
+from app.last_words import LastWords, read_log
 from app.surroundings import Surroundings, in_words
 
 TORCH_NEEDS = 4400 * 2**20
@@ -111,21 +112,19 @@ def explain(
     `code` as subprocess gives it (negative: the signal), `log` all that was printed, `last_rss` in bytes;
     `before` and `after` its life. `versions` of torch and torchcodec are by default those installed.
     """
-    fatal = max((found.start() for found in _FATAL.finditer(log)), default=len(log))
-    words, stack = _last_words(log[:fatal]), _stack(log[fatal:])
-    where = _where(stack)
+    last = read_log(log)
     found = None
     if code == -signal.SIGKILL:
         found = _killed(before, after)
     elif code >= 0 or -code in (signal.SIGABRT, signal.SIGSEGV):  # others come from outside, whatever was said before
-        found = _recognise(words, stack or words, before, versions)
+        found = _recognise(last.printed, last.stack or last.printed, before, versions)
     if code >= 0:
         what = f"the worker ended with exit code {code}"
-        found = found or Finding(_last(words) or "nothing was printed", None)
+        found = found or Finding(last.line or "nothing was printed", None)
     else:
         what = f"the worker died of {_signal_name(-code)} at {last_rss / 2**20:,.0f} MiB"
-        found = found or _by_signal(-code, words, where, after)
-    return Death(what, where, *found)
+        found = found or _by_signal(-code, last, after)
+    return Death(what, last.where, *found)
 
 
 def explain_error(reason: str, around: Surroundings, *, versions: Mapping[str, str] | None = None) -> str | None:
@@ -245,14 +244,14 @@ _SIGNALS: dict[int, str] = {
 }
 
 
-def _by_signal(number: int, words: str, where: str | None, after: Surroundings) -> Finding:
+def _by_signal(number: int, last: LastWords, after: Surroundings) -> Finding:
     """What the signal alone tells."""
-    package = where.partition("/")[0] if where and not where.startswith(("/", "<")) else None
+    package = last.where.partition("/")[0] if last.where and not last.where.startswith(("/", "<")) else None
     report = f"if it happens again, report it to {package}, with the log" if package else None
     match number:
         case signal.SIGABRT:
-            said = _last(words)
-            if thrown := re.search(r"instance of '(.+?)'(?:\n\s*what\(\):\s*(.*))?", words):
+            said = last.line
+            if thrown := re.search(r"instance of '(.+?)'(?:\n\s*what\(\):\s*(.*))?", last.printed):
                 said = ": ".join(filter(None, thrown.groups()))
             return Finding(f"a library called abort(){f'; the last line it left: {said}' if said else ''}", report)
         case signal.SIGSEGV | signal.SIGFPE:
@@ -269,45 +268,6 @@ def _by_signal(number: int, words: str, where: str | None, after: Surroundings) 
             return Finding("ended from outside", None)
         case _:
             return Finding(_SIGNALS.get(number, "what sent it is not known"), None)
-
-
-_FATAL = re.compile(
-    r"^Fatal Python error: (?:Aborted|Segmentation fault|Bus error|Illegal instruction|Floating-point exception)$", re.M
-)
-_THREAD = re.compile(r'^(Current thread|Thread) 0x.*most recent call first\):\n((?:  File ".*\n?)*)', re.M)
-_FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.M)
-_LIBRARY = re.compile(r".*/(?:site|dist)-packages/")
-_STANDARD = re.compile(r"<frozen |.*/lib/python3\.\d+/(?!site-packages/|dist-packages/)")
-
-
-def _last_words(printed: str) -> str:
-    """The last three lines before faulthandler took over."""
-    return "\n".join([line for line in printed.splitlines() if line.strip()][-3:])
-
-
-def _last(words: str) -> str:
-    return words.strip().rpartition("\n")[2].strip()
-
-
-def _stack(report: str) -> str:
-    """The Python lines of the thread that died, innermost first, from faulthandler's report: it calls that thread the
-    current one, unless it was in native code without the interpreter's lock, or none of Python's. Then it is most
-    likely one that is inside a library, or waits for one; the main one is told last.
-    """
-    threads = _THREAD.findall(report)
-    current = [frames for name, frames in threads if name == "Current thread"]
-    inside = [frames for _, frames in threads if (at := _FRAME.match(frames)) and _LIBRARY.match(at[1])]
-    return str((current or inside or [frames for _, frames in threads] or [""])[-1])
-
-
-def _where(stack: str) -> str | None:
-    """The innermost line outside the standard library, which tells more than ctypes' or importlib's own."""
-    frames = _FRAME.findall(stack)
-    told = next((frame for frame in frames if not _STANDARD.match(frame[0])), frames[0] if frames else None)
-    if told is None:
-        return None
-    path, line, function = told
-    return f"{re.sub(r'.*/(?:site|dist)-packages/', '', path)}:{line} in {function}"
 
 
 def _signal_name(number: int) -> str:
