@@ -65,7 +65,7 @@ def refused(run_app: Run, *words: str, **env: str) -> str:
         ("MALLOC_ARENA_MAX=4MB\n", 1, "an integer from 1"),
         ("MALLOC_ARENA_MAX=-1\n", 1, "an integer from 1"),
         ("MALLOC_ARENA_MAX=²\n", 1, "an integer from 1"),
-        ("MALLOC_MMAP_THRESHOLD_=33554433\n", 1, "an integer from 0 to 33554432"),
+        ("MALLOC_MMAP_THRESHOLD_=32MiB\n", 1, "an integer from 0 to 4611686018427387904"),
         ("MALLOC_PERTURB_=256\n", 1, "an integer from 0 to 255"),
         ("OMP_NUM_THREADS=all\n", 1, "an integer from 1"),
         ("OMP_NUM_THREADS=4,\n", 1, "an integer from 1"),

@@ -262,6 +262,19 @@ def test_a_value_that_glibc_silently_ignores_fails(name: str, value: str, plain:
     assert proof(name, value, plain | {name: value}).status == "FAIL"
 
 
+def test_an_mmap_threshold_of_more_than_32_mib_depends_on_glibc(plain: Values) -> None:
+    value = str(64 * 2**20)
+    check = proof("MALLOC_MMAP_THRESHOLD_", value, plain | {"MALLOC_MMAP_THRESHOLD_": value})
+    version = tuple(map(int, platform.libc_ver()[1].split(".")))
+    if version <= (2, 31):
+        assert check.status == "FAIL"
+    elif version >= (2, 35):
+        assert (check.status, check.found) == (
+            "OK",
+            "blocks just under and just above it came from the heap and by mmap; without it both by mmap",
+        )
+
+
 def test_the_documents_trim_threshold_alone_is_effective_and_harmful(plain: Values) -> None:
     check = proof("MALLOC_TRIM_THRESHOLD_", "100000", plain | {"MALLOC_TRIM_THRESHOLD_": "100000"})
     assert check.status == "WARN"
