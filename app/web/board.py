@@ -5,6 +5,7 @@ Every method takes the visitor's name, "" where nobody logs in, and raises NoSuc
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
 from collections import Counter
@@ -49,11 +50,11 @@ class Board:
 
     def jobs(self, visitor: str) -> list[Job]:
         """The newest first."""
-        return self._store.list(visitor)[::-1]
+        return [self._now(job) for job in self._store.list(visitor)[::-1]]
 
     def job(self, visitor: str, id: str) -> Job:
         """As it is at this moment."""
-        return self._store.get(id, visitor)
+        return self._now(self._store.get(id, visitor))
 
     def ahead(self, visitor: str, id: str) -> int:
         """How many jobs, whoever's, come before it."""
@@ -169,6 +170,10 @@ class Board:
         seconds it has had nothing to do, "unload_s": after which it ends}.
         """
         return self._lane.worker()
+
+    def _now(self, job: Job) -> Job:
+        seconds = self._lane.seconds(job.id)
+        return job if seconds is None else dataclasses.replace(job, seconds=seconds)
 
     def _file(self, visitor: str, id: str, index: int) -> Job:
         job = self._store.get(id, visitor)

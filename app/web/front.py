@@ -25,6 +25,8 @@ class JobFront:
     def __init__(self, job: Job, store: JobStore, stopped: Callable[[], bool]) -> None:
         """`stopped` says whether the work is to end, though no worker has begun it."""
         self.job, self.curve = job, Curve()
+        self.since = time.monotonic() - job.seconds
+        """As if it had been worked on without a pause."""
         self._store, self._stopped = store, stopped
         self._folder = store.folder / job.id
         self._places = {store.media(job, index): index for index in range(len(job.files))}

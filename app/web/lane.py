@@ -96,6 +96,11 @@ class Lane:
         front = self._front
         return front.curve.as_json() if front and front.job.id == id else None
 
+    def seconds(self, id: str) -> float | None:
+        """That the job under way has been worked on; None of any other."""
+        front = self._front
+        return time.monotonic() - front.since if front and front.job.id == id else None
+
     def free(self) -> bool:
         """End a worker that has nothing to do; False where there is none such."""
         with self._changed:
@@ -150,7 +155,6 @@ class Lane:
 
     def _do(self, job: Job, front: JobFront) -> None:
         """All of a job; whatever happens, it is on the disk how it ended."""
-        begin = time.monotonic() - job.seconds
         job.state, job.error, job.lines = "running", "", []
         front.save()
         try:
@@ -172,7 +176,7 @@ class Lane:
             if each.state in ("waiting", "running"):
                 failed = job.state == "failed"
                 each.state, each.error = ("failed", job.error) if failed else ("waiting", "")
-        job.seconds, job.stage, job.index = time.monotonic() - begin, "", None
+        job.seconds, job.stage, job.index = time.monotonic() - front.since, "", None
         with suppress(OSError):
             self._store.save_memory(job, front.curve.as_json())
         front.save()

@@ -120,6 +120,12 @@ def test_another_model_takes_the_place_of_the_last(opened: Open) -> None:
     assert len(workers()) == 1
 
 
+def test_the_seconds_of_a_job_count_while_it_runs(opened: Open) -> None:
+    page = opened()
+    seen = page.until(page.submit(sample()), lambda job: job.over or job.seconds > 0)
+    assert seen.state == "running"
+
+
 def test_cancel_ends_it_and_keeps_what_is_finished(opened: Open, folder: Path) -> None:
     page = opened()
     ids = [page.submit(sample()) for _ in range(3)]
