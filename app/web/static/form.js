@@ -211,6 +211,11 @@ runApp.parts.form = (element) => {
       input.focus();
       return;
     }
+    if (who[1].checked && count.value === "between" && least.valueAsNumber > most.valueAsNumber) {
+      complain(t("bad_range"));
+      least.focus();
+      return;
+    }
     complain("");
     const asked = options();
     try {

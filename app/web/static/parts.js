@@ -81,14 +81,15 @@
     return badge;
   };
 
-  // "asr, talk.wav": what is being done.
+  // What is being done, in words: a stage, the loading of its model, or what goes before.
   app.doing = (job) => {
-    if (job.state === "queued") return "";
     if (job.state !== "running") return "";
-    if (!job.stage) return t("starting");
+    if (!job.stage || job.stage === "starting the worker") return t("starting");
+    const fetched = /^(downloading|waiting for|checking) (.+)$/.exec(job.stage);
+    if (fetched) return t(`fetch_${fetched[1].split(" ")[0]}`, { name: fetched[2] });
     const key = `stage_${job.stage}`;
-    const stage = app.has(key) ? t(key) : job.stage;
-    return job.index === null ? t("loading_for", { stage }) : stage;
+    if (!app.has(key)) return job.stage;
+    return job.index === null ? t("loading_for", { stage: t(key) }) : t(key);
   };
 
   // --- one line that screen readers say, and one that everybody sees for a while ------------------------------------

@@ -82,6 +82,7 @@ runApp.transcript = ({ audio, speakers, speakerBox }) => {
     for (let at = 0; at < lines.length; at += CHUNK) {
       chunks.push(el("div.ra-chunk", {}, lines.slice(at, at + CHUNK).map(make)));
     }
+    box.classList.toggle("ra-hours", lines.length > 0 && lines[lines.length - 1].start >= 3600);
     box.replaceChildren(...chunks);
     if (lines.length) stop(lines[kept ?? 0] ?? lines[0]);
     if (kept !== undefined) lines[kept]?.row.querySelector(".ra-at").focus();
@@ -143,6 +144,7 @@ runApp.transcript = ({ audio, speakers, speakerBox }) => {
         if (!name) return true;
         if (!(await app.ask("rename", { ...asked, speaker, name }))) return false;
         if (asked === where) called(speaker, name);
+        app.write(button, name);
         return true;
       },
     });
