@@ -93,7 +93,7 @@ _run_app() {
 }
 """
 # The launcher imports no app, so their names stand here, for completion.
-APPS = ("transcribe", "verify", "monitor")
+APPS = ("transcribe", "gradio", "verify", "monitor")
 
 
 def _alias(shell: str, names: list[str]) -> str:

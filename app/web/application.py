@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -34,6 +35,7 @@ MOST_WAITING = 1000
 
 def application(board: Board, asked: Serving, uploads: Path, *, loopback: bool) -> Guard:
     """The whole of it. `loopback`: only this machine can reach it."""
+    warnings.filterwarnings("ignore", module=r"gradio\.")  # they are for its developers
     door, places = Doorkeeper(asked.accounts), Places(uploads)
     facts = PageFacts(
         settings=asked.settings,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from tests.app.test_longest import silence, stating
 from tests.app.web.client import CallError, files_below
 from tests.app.web.conftest import PageServer, StartPage, finished_job, write_accounts
 
+README = Path(__file__).parents[3] / "README.md"
 NOT_HERE = {"model": "large-v1"}
 """Not on this machine: offline, such a job fails before any model is loaded."""
 
@@ -220,3 +225,20 @@ def test_days_of_silence_cost_their_file_alone(start_page: StartPage, tmp_path: 
         assert first["error"] == "bomb.flac: longer than the 12 hours that are taken here; give it in parts"
         assert (status["state"], first["state"], second["state"]) == ("failed", "failed", "done")
         assert [Path(each).stem for each in client.predict(id, api_name="/result")] == ["sample"] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "shell"), [("python", [sys.executable, "-"]), ("bash", ["bash"])])
+def test_the_readmes_examples_do_what_they_say(
+    start_page: StartPage, tmp_path: Path, language: str, shell: list[str]
+) -> None:
+    section = README.read_text().partition("### From Python and curl")[2]
+    example = section.partition(f"```{language}\n")[2].partition("```")[0]
+    shutil.copy(sample(), tmp_path / "interview.mp3")
+    with start_page() as server:
+        script = example.replace("http://127.0.0.1:7860", server.address)
+        assert script != example
+        done = subprocess.run(shell, input=script, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    path = re.search(r"'(.*/interview\.srt)'", done.stdout) if language == "python" else None
+    assert "Diane" in Path(path[1] if path else tmp_path / "interview.srt").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import time
@@ -12,7 +13,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
 
+from app.store import PART as UNFINISHED
+from app.web import uploads
 from app.web.places import LONGEST_NAME, Places, component
 from tests.app.web.client import files_below, raw
 from tests.app.web.conftest import PageServer, StartPage
@@ -190,13 +196,8 @@ def test_names_become_no_paths(page_server: PageServer, name: str) -> None:
     id = client.call("submit", [{"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": name}], {})
     shown = client.status(id)["files"][0]["name"]
     assert shown == place.name
-    assert {each.name for each in (page_server.jobs / id).iterdir()} <= {
-        "job.json",
-        "state.json",
-        "000",
-        "000.wav",
-        "memory.json",
-    }
+    ours = {"job.json", "state.json", "memory.json", "000", "000.wav"}
+    assert all(each.name in ours or each.name.startswith(UNFINISHED) for each in (page_server.jobs / id).iterdir())
 
 
 @pytest.mark.parametrize(
@@ -243,3 +244,37 @@ def test_another_name_is_another_visitor(tmp_path: Path) -> None:
     assert not places.has("ann", f"{path.parent}/../{path.parent.name}/a.wav")
     assert not places.has("ann", str(path.parent))
     assert not places.has("ann", f"{path}\0")
+
+
+def stalling(*chunks: bytes) -> Request:
+    """A request whose body stops coming."""
+    waiting = list(chunks)
+
+    async def receive() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": True}
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    kind = (b"content-type", b"multipart/form-data; boundary=x")
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": [kind]}, receive)
+
+
+def received(places: Places, request: Request) -> list[Path]:
+    return asyncio.run(uploads.receive(request, lambda: places.new(""), 10**9, lambda name, chunk: None))
+
+
+def test_a_sender_who_pauses_too_long_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.1)
+    with pytest.raises(HTTPException) as error:
+        received(Places(tmp_path), stalling(PART.encode(), bytes(3 << 20)))
+    assert error.value.status_code == 408
+    assert files_below(tmp_path) == []
+
+
+def test_the_end_of_the_disk_is_left_to_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SPARE_BYTES", shutil.disk_usage(tmp_path).total)
+    with pytest.raises(HTTPException) as error:
+        received(Places(tmp_path), stalling(PART.encode(), bytes(3 << 20)))
+    assert (error.value.status_code, error.value.detail) == (507, "the server's disk is full")
+    assert files_below(tmp_path) == []
