@@ -47,6 +47,8 @@ EN = {
     "how": "How",
     "spoken": "Language spoken",
     "detect": "Find out",
+    "language_ba": "Bashkir",  # names that some browsers lack
+    "language_bo": "Tibetan",
     "translate": "Translate into English",
     "model": "Model",
     "model_profile": "{model} (the profile’s)",
@@ -233,6 +235,8 @@ ES = {
     "how": "Cómo",
     "spoken": "Idioma hablado",
     "detect": "Detectarlo",
+    "language_ba": "baskir",
+    "language_bo": "tibetano",
     "translate": "Traducir al inglés",
     "model": "Modelo",
     "model_profile": "{model} (el del perfil)",

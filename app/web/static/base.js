@@ -23,6 +23,10 @@ window.runApp = (() => {
     if (text === undefined) throw new Error(`no words for ${key}`);
     return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
   };
+  app.spoken = (code) => {
+    const known = new Intl.DisplayNames([app.language()], { type: "language", fallback: "none" });
+    return known.of(code === "jw" ? "jv" : code) ?? (app.has(`language_${code}`) ? app.t(`language_${code}`) : code);
+  };
   app.number = (value, digits = 0) =>
     new Intl.NumberFormat(app.language(), { maximumFractionDigits: digits }).format(value);
   app.bytes = (size) => {

@@ -81,9 +81,8 @@ runApp.parts.form = (element) => {
   };
   const select = (choices) => el("select", {}, choices.map(([value, text]) => el("option", { value }, text)));
   const number = (value) => el("input", { type: "number", min: 1, max: facts.most_speakers, step: 1, value });
-  const names = new Intl.DisplayNames([app.language()], { type: "language", fallback: "code" });
   const language = (code) => {
-    const name = names.of(code === "jw" ? "jv" : code);
+    const name = app.spoken(code);
     return name[0].toLocaleUpperCase(app.language()) + name.slice(1);
   };
   const languages = facts.languages.map((code) => [code, language(code)]);

@@ -92,7 +92,10 @@ runApp.parts.job = (element) => {
     if (!id || !open || open.id !== id) return;
     app.show(gone, Boolean(open.gone));
     app.show(article, !open.gone && Boolean(job));
-    if (open.gone) return leaveQuietly();
+    if (open.gone) {
+      audio.pause();
+      return;
+    }
     if (!job || !open.detail) return;
     const { detail } = open;
     const index = Math.min(app.place().file, detail.files.length - 1);
@@ -105,7 +108,7 @@ runApp.parts.job = (element) => {
       job.state === "queued" && (open.ahead ? t("ahead", { n: open.ahead }) : t("next")),
       job.seconds > 0 && t("took", { time: app.spell(job.seconds) }),
       file.duration > 0 && t("length", { time: app.clock(file.duration) }),
-      file.language && languageName(file.language),
+      file.language && app.spoken(file.language),
       app.when(job.created),
     ].filter(Boolean).join(" · "));
     if (actions.dataset.state !== job.state) {
@@ -177,10 +180,5 @@ runApp.parts.job = (element) => {
     if (drawn !== id && document.activeElement === document.body && cameFromHere) title.focus();
     drawn = id;
   };
-  const leaveQuietly = () => {
-    audio.pause();
-  };
-  const languages = new Intl.DisplayNames([app.language()], { type: "language", fallback: "code" });
-  const languageName = (code) => languages.of(code === "jw" ? "jv" : code);
   app.on("look", draw);
 };
