@@ -52,10 +52,11 @@ def endpoints(board: Board) -> None:
         options = _shown(gr.JSON(label="options"), {"language": "en", "formats": ["srt", "txt"]})
         job = _shown(gr.Textbox(label="job"), "000042-0123456789abcdef0123456789abcdef")
         state = gr.JSON(label="state")
+        transcripts = _shown(gr.File(label="transcripts", file_count="multiple"), [_RECORDING])
         for function, inputs, output, text in (
             (submit, [files, options], job, _SUBMIT),
             (status, [job], state, _STATUS),
-            (result, [job], gr.File(label="transcripts", file_count="multiple"), _RESULT),
+            (result, [job], transcripts, _RESULT),
             (cancel, [job], state, _CANCEL),
         ):
             limit = 1 if function is submit else "default"  # jobs keep the order in which they were asked for

@@ -38,7 +38,8 @@ def connect(server: PageServer, *auth: str) -> Client:
 
 
 def test_four_endpoints_are_shown_with_what_they_take(each_server: PageServer) -> None:
-    info = each_server.client("ann", "ann's").get("gradio_api/info").json()
+    client = each_server.client("ann", "ann's")
+    info = client.get("gradio_api/info").json()
     assert info["unnamed_endpoints"] == {}
     shown = {
         name: [each["parameter_name"] for each in said["parameters"]] for name, said in info["named_endpoints"].items()
@@ -47,6 +48,7 @@ def test_four_endpoints_are_shown_with_what_they_take(each_server: PageServer) -
     for said in info["named_endpoints"].values():
         assert said["description"]
         assert "http" not in str([each["example_input"] for each in said["parameters"]])
+    assert "github.com" not in client.get("config").text
 
 
 def test_gradio_client_submits_and_asks(each_server: PageServer, talk: Path) -> None:
