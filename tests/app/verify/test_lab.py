@@ -61,7 +61,7 @@ def test_too_little_address_space(gib: float, lab: Lab) -> None:
 def test_a_small_control_group(lab: Lab) -> None:
     try:
         with faults.control_group(400 * MIB) as fault:
-            named(lab.verify(fault), fault)
+            assert named(lab.verify(fault), fault)["status"] == "FAIL"
     except PlantingError as error:
         pytest.skip(str(error))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app.surroundings import read_surroundings
 from app.verify import Check, Task
 from app.verify.run import run_all
 from tests.app.test_monitor import on_terminal
+from tests.app.verify.looking import machine
 
 ALL = 2**40
 """MiB: more than any machine has."""
@@ -54,6 +57,19 @@ def test_who_wants_more_memory_than_there_is_gets_it_alone(monkeypatch: pytest.M
 
     assert crowd.most == 1
     assert len(found) == 4
+
+
+@pytest.mark.parametrize(("group", "most"), [(0.5, 1), (None, 2)])
+def test_a_control_group_leaves_less(
+    group: float | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("app.verify.run.read_surroundings", partial(read_surroundings, machine(tmp_path, group=group)))
+    crowd = Crowd()
+
+    run_all([crowd.task("", 200) for _ in range(4)])
+
+    assert crowd.most == most
 
 
 def test_a_task_that_raises_is_told_and_keeps_neither_its_memory_nor_the_others_from_work() -> None:
