@@ -32,16 +32,18 @@ class Audio(NamedTuple):
     """A decoded input."""
 
     waveform: npt.NDArray[np.float32]
-    """Shape (samples,), 16 kHz, mono, within [-1, 1] for integer sources."""
+    """Shape (samples,), of the rate asked for, mono, within [-1, 1] for integer sources."""
     notes: tuple[str, ...]
     """Damage found on the way: what is missing from the waveform."""
 
+    sample_rate: int = SAMPLE_RATE
+
     @property
     def duration(self) -> float:
-        return len(self.waveform) / SAMPLE_RATE
+        return len(self.waveform) / self.sample_rate
 
 
-def decode(path: Path, longest_s: float = math.inf) -> Audio:
+def decode(path: Path, longest_s: float = math.inf, *, sample_rate: int = SAMPLE_RATE) -> Audio:
     """Read the first audio track that FFmpeg thinks best.
 
     Memory stays at 4 bytes a sample: the frames go straight into one array, which grows in place.
@@ -72,15 +74,15 @@ def decode(path: Path, longest_s: float = math.inf) -> Audio:
         stated = guess if stream.duration and _states_its_duration(container.format.name, path) else None
         if stated and stated > longest_s:
             raise _too_long(path, longest_s)
-        waveform = np.empty(int((min(guess, TRUSTED_S) + 1.0) * SAMPLE_RATE), np.float32)
+        waveform = np.empty(int((min(guess, TRUSTED_S) + 1.0) * sample_rate), np.float32)
         filled = damaged = 0
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
 
         def append(frames: list[av.AudioFrame]) -> None:
             nonlocal filled
             for frame in frames:
                 samples = frame.to_ndarray()[0]
-                if filled + len(samples) > longest_s * SAMPLE_RATE:
+                if filled + len(samples) > longest_s * sample_rate:
                     raise _too_long(path, longest_s)
                 if filled + len(samples) > len(waveform):
                     waveform.resize(int(1.5 * (filled + len(samples))), refcheck=False)
@@ -103,7 +105,7 @@ def decode(path: Path, longest_s: float = math.inf) -> Audio:
     if not filled:
         raise InputError(f"{path}: its audio track holds no sound that can be decoded")
     notes = []
-    duration = filled / SAMPLE_RATE
+    duration = filled / sample_rate
     if stated and stated - duration > max(SHORTFALL_S, 0.01 * stated):
         notes.append(f"the file breaks off: it states {stated:.1f} s, {duration:.1f} s could be decoded")
     elif damaged:
@@ -111,7 +113,7 @@ def decode(path: Path, longest_s: float = math.inf) -> Audio:
     if not np.isfinite(waveform).all():
         np.nan_to_num(waveform, copy=False, posinf=0.0, neginf=0.0)
         notes.append("samples that are no numbers were replaced by silence")
-    return Audio(waveform, tuple(notes))
+    return Audio(waveform, tuple(notes), sample_rate)
 
 
 def _too_long(path: Path, longest_s: float) -> InputError:

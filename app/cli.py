@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from typing import NoReturn
 
-from app.commands import gradio, monitor, transcribe, verify
+from app.commands import emilia, gradio, monitor, transcribe, verify
 from app.errors import UsageError, WorkError
 from launcher.cli import say
 
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="run-app", description="Speech to text under a machine profile.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     transcribe.add(commands)
+    emilia.add(commands)
     verify.add(commands)
     monitor.add(commands)
     gradio.add(commands)

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from app.settings import BEAM_SIZE
 from app.stages.diarize import Speakers
@@ -16,6 +16,14 @@ from app.transcript import Transcript, from_dict
 if TYPE_CHECKING:
     from app.models.aligners import Aligner
     from app.models.speakers import Diarizer
+
+
+class Task(Protocol):
+    """What a worker can be given: pickled, so its class is a module's own."""
+
+    @property
+    def device(self) -> str:
+        """`auto`, `cpu` or `cuda`."""
 
 
 @dataclass(frozen=True)

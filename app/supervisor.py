@@ -16,7 +16,7 @@ from types import TracebackType
 from app import messages
 from app.diagnosis import Death, explain, explain_error
 from app.memory import PeakMeter
-from app.messages import Idle, Job, Message
+from app.messages import Idle, Message, Task
 from app.surroundings import read_surroundings
 
 GRACE_S = 5.0
@@ -88,7 +88,7 @@ class Worker:
             os.close(lifeline)
         self._messages = os.fdopen(heard, encoding="utf-8")
 
-    def give(self, job: Job, *, last: bool = True) -> None:
+    def give(self, job: Task, *, last: bool = True) -> None:
         """A job, which is then to be heard. After the last one the worker ends."""
         self.memory = PeakMeter(self._process.pid, cards=job.device != "cpu")
         assert self._process.stdin is not None

@@ -17,15 +17,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from app import messages
 from app.display import Lossy
 from app.errors import UsageError, WorkError, in_a_line
-from app.messages import Failed, Idle, Job, Message
+from app.messages import Failed, Idle, Job, Message, Task
 
 if TYPE_CHECKING:
     from app.stages import Stage
+
+T = TypeVar("T", bound=Task)
 
 
 def die_with(lifeline: int) -> None:
@@ -41,7 +43,7 @@ def die_with(lifeline: int) -> None:
         raise SystemExit(1)
 
 
-def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
+def serve(work: Callable[[T, Callable[[Message], None]], None]) -> int:
     """All of a worker's life but its work, which gets each job, and a way to tell the front that threads may share.
 
     It ends with its stdin.
@@ -64,7 +66,7 @@ def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
 
         for job in jobs():
             try:
-                work(job, tell)
+                work(cast(T, job), tell)  # who starts a worker gives it what its work is
             except UsageError as error:
                 tell(Failed(str(error), None))
             except Exception as error:
@@ -74,11 +76,11 @@ def serve(work: Callable[[Job, Callable[[Message], None]], None]) -> int:
     return 0
 
 
-def jobs() -> Iterator[Job]:
+def jobs() -> Iterator[Task]:
     """As they come, to the end of stdin."""
     while True:
         try:
-            job: Job = pickle.load(sys.stdin.buffer)
+            job: Task = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         yield job

@@ -1,0 +1,110 @@
+"""The arguments of `emilia`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.commands import argument, need
+from app.errors import UsageError
+from app.settings import COMPUTE_TYPES, DEVICES, one_of, positive, read_settings
+
+if TYPE_CHECKING:
+    from app.commands import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declare it."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "emilia",
+        help="make a speech dataset of raw recordings",
+        description="From raw recordings to a speech dataset, as Emilia's pipeline does it: standardise, separate, "
+        "diarize, cut, recognise, score, filter, export. The same command goes on where it was interrupted.",
+        epilog="The defaults marked * come from the profile: run-app --profile NAME --print shows them. "
+        "Exit codes: 0 all done, 1 some recordings failed, 2 wrong usage, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("input", type=Path, metavar="IN", help="a folder, a list with one path a line, or a JSONL manifest")
+    add("output", type=Path, metavar="OUT", help="the dataset's folder, with all that is needed to go on")
+    add("--shard", metavar="i/N", help="only this part; without --shard the same command then makes the whole")
+    add("--steps", metavar="LIST", help="only these steps (default: all)")
+    add("--config", type=Path, metavar="FILE", help="thresholds, in TOML: docs/emilia.md lists them")
+    add("--compat", action="store_true", help="the original's choices where ours differ on purpose")
+    add("--languages", metavar="LIST", help="codes that are kept, as en,es; or all (default: en,zh,de,fr,ja,ko)")
+    add("--dnsmos-min", type=float, metavar="X", help="least DNSMOS OVRL (default: 3.0)")
+    add("--separation-model", metavar="FILE", help="ONNX model of the UVR-MDX kind (default: the step is skipped)")
+    add("--format", metavar="CODEC", help="of the segments: mp3 or flac (default: mp3)")
+    add("--redo", action="store_true", help="go on in an OUT that was made with other settings")
+    add("--retry", action="store_true", help="try again the recordings in quarantine")
+    add("--diarizer", default="auto", metavar="MODEL", help="community-1, embedded, or a folder (default: auto)")
+    add("--model", metavar="MODEL", help="Whisper's name or folder *")
+    add("--device", type=argument(one_of(DEVICES)), metavar="DEVICE", help=f"{', '.join(DEVICES)} *")
+    add("--compute-type", type=argument(one_of(COMPUTE_TYPES)), metavar="TYPE", help="as float16, int8; or auto *")
+    add("--batch-size", type=argument(positive), metavar="N", help="segments decoded together on a card *")
+    add("--threads", type=argument(positive), metavar="N", help="CPU threads of all workers together *")
+    add("--workers", type=argument(positive), default=1, metavar="N", help="processes side by side (default: 1)")
+    resident = "one worker keeps every model for all steps, or each step's process ends with it *"
+    add("--resident", action=argparse.BooleanOptionalAction, help=resident)
+    add("--offline", action="store_true", help="ask no network; models must be on this machine")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    need("emilia", "app", "faster_whisper", "av", "rich", "psutil", "torch", "pyannote.audio", "onnxruntime", "scipy")
+    from dataclasses import replace
+
+    from app.emilia.run import EmiliaRequest, emilia
+    from app.emilia.settings import EmiliaSettings, changed, read_config
+    from app.emilia.sources import find_sources, read_shard
+    from app.emilia.steps import STEPS
+    from app.request import check_device
+
+    settings = EmiliaSettings()
+    if options.compat:
+        settings = settings.compat()
+    if options.config:
+        settings = read_config(options.config, settings)
+    languages = options.languages and [code.strip() for code in options.languages.split(",")]
+    separation = options.separation_model and os.path.abspath(options.separation_model)  # noqa: PTH100
+    for name, value in (
+        ("languages", languages),
+        ("dnsmos_min", options.dnsmos_min),
+        ("audio_format", options.format),
+        ("separation_model", separation),
+    ):
+        if value is not None:
+            settings = changed(settings, {name: value}, "the command line: ")
+    steps = tuple(name.strip() for name in options.steps.split(",")) if options.steps else STEPS
+    for name in steps:
+        if name not in STEPS:
+            raise UsageError(f"--steps: unknown step {name!r}, choose from {', '.join(STEPS)}")
+    try:
+        shard = read_shard(options.shard) if options.shard else None
+    except ValueError as error:
+        raise UsageError(f"--shard {options.shard}: {error}") from None
+    app_settings = read_settings(os.environ)
+    flags = {
+        name: getattr(options, name)
+        for name in ("model", "device", "compute_type", "batch_size", "threads", "resident")
+    }
+    app_settings = replace(app_settings, **{name: value for name, value in flags.items() if value is not None})
+    check_device(app_settings.device)
+    out = Path(os.path.abspath(options.output))  # noqa: PTH100 - resolve() would replace links by what they name
+    request = EmiliaRequest(
+        find_sources(options.input, out),
+        out,
+        shard,
+        steps,
+        settings,
+        app_settings,
+        options.diarizer,
+        options.offline,
+        options.workers,
+        options.redo,
+        options.retry,
+    )
+    return emilia(request)

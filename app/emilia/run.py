@@ -1,0 +1,248 @@
+"""The command `emilia`: a shard of recordings, step after step; then the corpus: filter, export, tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from app.display import Display
+from app.emilia import reasons
+from app.emilia.crew import Crew
+from app.emilia.filters import verdicts
+from app.emilia.ledger import Ledger
+from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
+from app.emilia.settings import EmiliaSettings
+from app.emilia.sources import Shard, Source
+from app.emilia.stats import Fate, statistics
+from app.emilia.steps import STEPS, Item
+from app.emilia.steps.score import find_model as find_scorer
+from app.emilia.worker import Models, StepTask, make_step
+from app.errors import UsageError
+from app.models import find_model
+from app.models.identity import identity
+from app.models.speakers import find_diarizer
+from app.settings import Settings
+from app.stages.asr import VERSION as ASR_VERSION
+from app.stages.asr_options import AsrOptions
+from app.store import write_atomically
+
+
+@dataclass(frozen=True)
+class EmiliaRequest:
+    """What was asked for on the command line, checked."""
+
+    sources: Sequence[Source]
+    out: Path
+    shard: Shard | None
+    steps: tuple[str, ...]
+    emilia: EmiliaSettings
+    app: Settings
+    diarizer: str
+    offline: bool
+    workers: int
+    redo: bool
+    """Go on where the last run in OUT was asked for something else."""
+    retry: bool
+    """Try again what is in quarantine."""
+
+
+def emilia(request: EmiliaRequest) -> int:
+    """Do it; returns the exit code: 0 all done, 1 some recordings failed. Raises UsageError and WorkError."""
+    begin = time.monotonic()
+    with Display() as display:
+        models = _find_models(request, display)
+        ledger = Ledger(request.out)
+        ledger.make()
+        with ledger.locked(request.shard):
+            one = _Run(request, models, ledger, display)
+            one.check_settings()
+            code = one.run()
+        display.say(f"took {time.monotonic() - begin:.1f} s")
+    return code
+
+
+def _find_models(request: EmiliaRequest, display: Display) -> Models:
+    separation = request.emilia.separation_model
+    if separation and not Path(separation).is_file():
+        raise UsageError(f"separation model {separation}: no such file")
+    scorer = find_scorer()
+    diarizer, why = find_diarizer(request.diarizer, offline=request.offline)
+    if diarizer is None:
+        raise UsageError(f"emilia has to tell speakers apart, and can't: {why}")
+    display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
+    model = find_model(request.app.model, offline=request.offline)
+    display.say(f"model {model.name} ({model.origin})")
+    if not separation:
+        display.say("separate: no separation_model is set, the step is skipped: music stays under the voices")
+    each = request.app
+    options = AsrOptions(
+        model=str(model.path),
+        device=each.device,
+        compute_type=each.compute_type,
+        batch_size=each.batch_size,
+        threads=each.threads,
+        language=None,
+        name=model.name,
+        jobs=1,
+    )
+    shape = {
+        "stage": ASR_VERSION,
+        "libraries": [version(name) for name in ("faster-whisper", "ctranslate2")],
+        "model": identity(model.path),
+        "compute_type": each.compute_type,
+        "beam_size": options.beam_size,
+    }
+    return Models(options, shape, diarizer, str(scorer))
+
+
+class _Run:
+    def __init__(self, request: EmiliaRequest, models: Models, ledger: Ledger, display: Display) -> None:
+        self._request, self._models, self._ledger, self._display = request, models, ledger, display
+        self._shapes: dict[str, Any] = shapes_of_the_pure(request.emilia)
+        for name in STEPS:
+            if name != "separate" or request.emilia.separation_model:
+                step = make_step(name, request.emilia, models, request.app.device, request.app.threads, request.out)
+                self._shapes[name] = dict(step.shape())
+        self._plan = Plan(ledger, self._shapes, request.emilia)
+        self._recordings: list[Recording] = []
+
+    def check_settings(self) -> None:
+        """Say what differs from the last run here. Raises UsageError unless that is meant."""
+        before = self._ledger.settings()
+        differ, steps = redone(before, self._shapes) if before else ([], [])
+        if differ:
+            line = f"{self._request.out}: the last run here had {'; '.join(differ)}"
+            if not self._request.redo:
+                again = f"{', '.join(steps)} would be done again"
+                raise UsageError(f"{line}: {again}; --redo does it, or name another folder")
+            self._display.say(f"{line}: {', '.join(steps)} is done again where it changes something", "yellow")
+        self._ledger.keep_settings(self._shapes)
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        if self._request.retry:
+            self._ledger.forget_tries()
+        chosen = [source for source in self._request.sources if not self._request.shard or self._in_shard(source)]
+        part = f" of {len(self._request.sources)} (shard {self._request.shard})" if self._request.shard else ""
+        self._display.say(f"{len(chosen)}{part} recordings")
+        self._recordings = [self._take(source) for source in chosen]
+        self._ledger.keep_contents()
+        make = self._task
+        with Crew(
+            self._request.workers, self._ledger, self._display, make, resident=self._request.app.resident
+        ) as crew:
+            for step in self._plan.steps:
+                if step == "export":
+                    if self._request.shard:
+                        break  # which segments are kept is decided over the whole corpus
+                    self._filter()
+                self._step(step, crew)
+        failed = [each for each in self._recordings if each.failed]
+        if self._request.shard:
+            self._display.say("this shard is done; when all are, the same command without --shard makes the dataset")
+        elif set(STEPS) <= set(self._request.steps):
+            self._publish()
+        for each in failed:
+            assert each.failed
+            step, reason = each.failed
+            line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {step}: {reason}"
+            self._display.say(line, "red")
+        return 1 if failed else 0
+
+    def _in_shard(self, source: Source) -> bool:
+        return self._request.shard is not None and self._request.shard.has(source)
+
+    def _take(self, source: Source) -> Recording:
+        try:
+            return Recording(source, self._ledger.content(source))
+        except OSError as error:
+            return Recording(source, "", ("standardise", f"{source.path}: {error.strerror}"))
+
+    def _task(self, step: str, items: tuple[Item, ...]) -> StepTask:
+        request = self._request
+        threads = max(1, request.app.threads // request.workers)
+        models = dataclasses.replace(
+            self._models, recogniser=dataclasses.replace(self._models.recogniser, threads=threads)
+        )
+        return StepTask(
+            step,
+            items,
+            str(request.out),
+            request.emilia,
+            models,
+            request.app.device,
+            threads,
+            request.app.resident,
+        )
+
+    def _step(self, step: str, crew: Crew) -> None:
+        todo: dict[str, Item] = {}
+        waiting: list[tuple[Recording, str]] = []
+        for recording in self._recordings:
+            if recording.failed or (item := self._plan.item(step, recording)) is None:
+                continue
+            if self._plan.is_done(step, item, self._request.out):
+                continue
+            if not (tries := self._ledger.tries(item.key)).over and step in self._request.steps:
+                todo.setdefault(item.key, item)  # of equal recordings one is enough
+            elif tries.over:
+                recording.failed = (step, f"{tries.reason} (in quarantine: --retry tries it again)")
+            waiting.append((recording, item.key))
+        if todo:
+            crew.take(step, list(todo.values()))
+        for recording, key in waiting:
+            if not recording.failed and (tries := self._ledger.tries(key)).over:
+                recording.failed = (step, tries.reason)
+
+    def _filter(self) -> None:
+        """Set the verdicts of all segments: the bounds of the speaking rate are the corpus'."""
+        every = []
+        for recording in self._recordings:
+            found = None if recording.failed else self._plan.candidates(recording)
+            every.append(found or [])
+        found_verdicts = iter(verdicts([each for one in every for each in one], self._request.emilia))
+        for recording, one in zip(self._recordings, every, strict=True):
+            recording.verdicts = [next(found_verdicts) for _ in one]
+
+    def _publish(self) -> None:
+        fates = [self._fate(recording) for recording in self._recordings]
+        content = statistics(fates)
+        write_atomically(self._request.out / "stats.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        seconds, files, segments = content["seconds"], content["files"], content["segments"].get("kept", 0)
+        self._display.say(
+            f"kept {seconds['kept']:,.1f} of {seconds['input']:,.1f} s in {segments} segments; "
+            f"{files['failed']} of {files['input']} recordings failed"
+        )
+        for reason, lost in seconds["dropped"].items():
+            self._display.say(f"  {lost:>12,.1f} s: {reasons.WORDS[reason]}")
+
+    def _fate(self, recording: Recording) -> Fate:
+        plan, ledger = self._plan, self._ledger
+        standard = ledger.result(recording.keys.get("standardise", "")) or {"samples": 0, "notes": []}
+        candidates = plan.candidates(recording) if not recording.failed else None
+        exported = ledger.result(recording.keys.get("export", ""))
+        failed = recording.failed
+        if not failed and (candidates is None or exported is None):
+            failed = ("export", "not done yet")
+        final = list(recording.verdicts)
+        if exported and not failed:
+            kept = [index for index, reason in enumerate(final) if reason is None]
+            for index, name in zip(kept, exported["files"], strict=True):
+                if name is None:
+                    final[index] = reasons.ENCODE_FAILED
+        return Fate(
+            recording.source.id,
+            recording.source.name,
+            standard["samples"],
+            failed,
+            None if failed else plan.segmentation(recording),
+            [] if failed else candidates or [],
+            [] if failed else final,
+            standard["notes"],
+        )
