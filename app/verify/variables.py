@@ -62,21 +62,18 @@ PROOFS: dict[str, Proof] = {
         "ct2-allocator", _no_card("CTranslate2 shows no allocator"), "CTranslate2 reads it at its first use of a card"
     ),
     "PYANNOTE_METRICS_ENABLED": Proof(
-        "telemetry", libraries.switch, "pyannote.audio reads it each time it would report"
+        "telemetry", libraries.answer, "pyannote.audio reads it each time it would report"
     ),
-    "GRADIO_ANALYTICS_ENABLED": Proof("telemetry", libraries.switch, "Gradio reads it when a page is built"),
+    "GRADIO_ANALYTICS_ENABLED": Proof("telemetry", libraries.answer, "Gradio reads it when a page is built"),
     "TOKENIZERS_PARALLELISM": Proof("tokenizers-threads", libraries.tokenizers, "tokenizers reads it with each batch"),
     **{
-        f"HF_{name}": Proof(id, libraries.switch, "huggingface_hub reads it when it is imported")
+        f"HF_{name}": Proof(id, libraries.answer, "huggingface_hub reads it when it is imported")
         for name, id in (
             ("HUB_DISABLE_TELEMETRY", "telemetry"),
             *((name, "hub-settings") for name in ("HUB_OFFLINE", "HOME", "HUB_CACHE", "TOKEN")),
         )
     },
-    **{
-        name: Proof("python-settings", libraries.interpreter, "Python reads it when it starts", True)
-        for name in READERS
-    },
+    **{name: Proof("python-settings", libraries.answer, "Python reads it when it starts", True) for name in READERS},
     **{
         f"RUN_APP_{name}": Proof("app-settings", libraries.app_setting, "the app reads it when it starts")
         for name in SETTINGS

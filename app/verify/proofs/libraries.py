@@ -5,37 +5,29 @@ from __future__ import annotations
 from app.errors import UsageError
 from app.settings import Settings, read_settings
 from app.verify import Check
+from app.verify.probes.interpreter import READERS
 from app.verify.proofs import Asked
 
+ANSWERS = {
+    "GRADIO_ANALYTICS_ENABLED": "Gradio's analytics enabled",
+    "PYANNOTE_METRICS_ENABLED": "pyannote.audio's metrics enabled",
+    "HF_TOKEN": "huggingface_hub has this token",
+}
+"""What is answered, where the name alone does not say it."""
 LAUNCHERS = {
     "RUN_APP_SPLIT_MB": "the launcher alone reads it, for PYTORCH_CUDA_ALLOC_CONF, which has a line of its own",
     "RUN_APP_ENV_DIR": "the launcher alone reads it, before this program is started",
 }
 
 
-def interpreter(asked: Asked) -> Check:
-    """As Python itself shows it."""
+def answer(asked: Asked) -> Check:
+    """As Python itself, or the library's own code, answers."""
+    python = asked.name in READERS
+    whose = f"Python's {asked.name.removeprefix('PYTHON').lower()}" if python else f"huggingface_hub's {asked.name}"
     return asked.compare(
-        "interpreter",
+        "interpreter" if python else "switches",
         asked.name,
-        about=lambda said: f"Python's {asked.name.removeprefix('PYTHON').lower()}: ",
-        words=lambda said: str(said["is"]),
-        matches=lambda said: True,
-        todo=lambda said: "",
-    )
-
-
-def switch(asked: Asked) -> Check:
-    """As the library's own code answers."""
-    reads = {"GRADIO": "Gradio", "PYANNOTE": "pyannote.audio", "HF": "huggingface_hub"}
-    library = reads[asked.name.partition("_")[0]]
-    what = {"GRADIO": "analytics enabled", "PYANNOTE": "metrics enabled"}.get(asked.name.partition("_")[0], asked.name)
-    if asked.name == "HF_TOKEN":
-        what = "this token"
-    return asked.compare(
-        "switches",
-        asked.name,
-        about=lambda said: f"{library}'s {what}: ",
+        about=lambda said: f"{ANSWERS.get(asked.name, whose)}: ",
         words=lambda said: str(said["is"]),
         matches=lambda said: True,
         todo=lambda said: "",
