@@ -14,6 +14,8 @@ from app.settings import COMPUTE_TYPES, DEVICES, one_of, positive, read_settings
 if TYPE_CHECKING:
     from app.commands import Commands
 
+PACKAGES = "faster_whisper av rich psutil torch pyannote.audio onnxruntime scipy speechmos pyarrow matplotlib".split()
+
 
 def add(commands: Commands) -> None:
     """Declare it."""
@@ -54,7 +56,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    need("emilia", "app", "faster_whisper", "av", "rich", "psutil", "torch", "pyannote.audio", "onnxruntime", "scipy")
+    need("emilia", "emilia", *PACKAGES)
     from dataclasses import replace
 
     from app.emilia.run import EmiliaRequest, emilia

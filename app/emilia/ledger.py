@@ -130,10 +130,14 @@ class Ledger:
         write_atomically(self.folder / "tries" / f"{key}.json", json.dumps(data, ensure_ascii=False))
         return tries
 
-    def forget_tries(self) -> None:
-        """Let everything in quarantine be tried again."""
-        for path in (self.folder / "tries").iterdir():
+    def forget_tries(self, key: str | None = None) -> None:
+        """Let this, or everything in quarantine, be tried again."""
+        for path in (self.folder / "tries").glob(f"{key or '*'}.json"):
             path.unlink(missing_ok=True)
+
+    def reopen(self, key: str) -> None:
+        """What was made under this key is no longer in its place."""
+        (self.folder / "done" / f"{key}.json").unlink(missing_ok=True)
 
     def _read(self, name: str) -> Any:
         try:

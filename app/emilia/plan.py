@@ -15,6 +15,7 @@ from app.emilia.segments import Segment, Segmentation, segment
 from app.emilia.settings import SAMPLE_RATE, EmiliaSettings
 from app.emilia.sources import Source
 from app.emilia.steps import STEPS, Item
+from app.emilia.steps.export import Export
 
 CUT_VERSION = FILTER_VERSION = 1
 """Go up when the same turns would give other segments, or the same segments other verdicts."""
@@ -68,7 +69,9 @@ def redone(before: Shapes, now: Shapes) -> tuple[list[str], list[str]]:
     """What shapes the steps otherwise than before, `dnsmos_min: 3.0, now 3.2`, and the steps to be done again."""
     differ: dict[str, None] = {}
     steps: set[str] = set()
-    as_now = json.loads(json.dumps(now))  # as it will be read back: tuples are lists then
+    before, as_now = (
+        json.loads(json.dumps(each)) for each in (before, now)
+    )  # tuples are lists once they are read back
     for step in FOLLOWS:
         old, new = before.get(step) or {}, as_now.get(step) or {}
         for name in [*new, *(name for name in old if name not in new)]:
@@ -123,7 +126,7 @@ class Plan:
         if step in ("standardise", "separate"):
             return left and self._ledger.audio(item.key).exists()
         if step == "export":
-            return left and (out / item.id / f"{item.id}.json").exists()
+            return left and Export.is_in_place(item, out)
         return left
 
     def duration(self, recording: Recording) -> int:

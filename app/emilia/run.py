@@ -11,17 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from app.artefacts import stage_key
 from app.display import Display
 from app.emilia import reasons
 from app.emilia.crew import Crew
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
 from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
+from app.emilia.release import rows
 from app.emilia.settings import EmiliaSettings
 from app.emilia.sources import Shard, Source
 from app.emilia.stats import Fate, statistics
 from app.emilia.steps import STEPS, Item
 from app.emilia.steps.score import find_model as find_scorer
+from app.emilia.steps.tables import Tables
 from app.emilia.worker import Models, StepTask, make_step
 from app.errors import UsageError
 from app.models import find_model
@@ -109,6 +112,7 @@ class _Run:
             if name != "separate" or request.emilia.separation_model:
                 step = make_step(name, request.emilia, models, request.app.device, request.app.threads, request.out)
                 self._shapes[name] = dict(step.shape())
+        self._tables = Tables(request.out)
         self._plan = Plan(ledger, self._shapes, request.emilia)
         self._recordings: list[Recording] = []
 
@@ -143,17 +147,19 @@ class _Run:
                         break  # which segments are kept is decided over the whole corpus
                     self._filter()
                 self._step(step, crew)
+            whole = True
+            if self._request.shard:
+                again = "when all are, the same command without --shard makes the dataset"
+                self._display.say(f"shard {self._request.shard} is done; {again}")
+            elif set(STEPS) <= set(self._request.steps):
+                whole = self._publish(crew)
         failed = [each for each in self._recordings if each.failed]
-        if self._request.shard:
-            self._display.say("this shard is done; when all are, the same command without --shard makes the dataset")
-        elif set(STEPS) <= set(self._request.steps):
-            self._publish()
         for each in failed:
             assert each.failed
             step, reason = each.failed
             line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {step}: {reason}"
             self._display.say(line, "red")
-        return 1 if failed else 0
+        return 1 if failed or not whole else 0
 
     def _in_shard(self, source: Source) -> bool:
         return self._request.shard is not None and self._request.shard.has(source)
@@ -189,6 +195,7 @@ class _Run:
                 continue
             if self._plan.is_done(step, item, self._request.out):
                 continue
+            self._ledger.reopen(item.key)
             if not (tries := self._ledger.tries(item.key)).over and step in self._request.steps:
                 todo.setdefault(item.key, item)  # of equal recordings one is enough
             elif tries.over:
@@ -210,10 +217,27 @@ class _Run:
         for recording, one in zip(self._recordings, every, strict=True):
             recording.verdicts = [next(found_verdicts) for _ in one]
 
-    def _publish(self) -> None:
+    def _publish(self, crew: Crew) -> bool:
+        """What tells of the whole: stats.json, segments.jsonl, and the tables made of them. Returns whether it is all
+        there.
+        """
+        out = self._request.out
         fates = [self._fate(recording) for recording in self._recordings]
         content = statistics(fates)
-        write_atomically(self._request.out / "stats.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        stats = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        files = [self._files(recording) for recording in self._recordings]
+        segments = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(fates, files))
+        key = stage_key("tables", self._tables.shape(), [stats, segments, self._request.emilia.audio_format])
+        if not Tables.are_in_place(key, out):
+            self._ledger.forget_tries(key)  # no recording's fault: what was in the way may be gone
+            self._ledger.reopen(key)
+            write_atomically(out / "stats.json", stats)
+            write_atomically(out / "segments.jsonl", segments)
+            crew.take("tables", [Item("tables", str(out), key)])
+        self._tell(content)
+        return Tables.are_in_place(key, out)
+
+    def _tell(self, content: dict[str, Any]) -> None:
         seconds, files, segments = content["seconds"], content["files"], content["segments"].get("kept", 0)
         self._display.say(
             f"kept {seconds['kept']:,.1f} of {seconds['input']:,.1f} s in {segments} segments; "
@@ -221,6 +245,11 @@ class _Run:
         )
         for reason, lost in seconds["dropped"].items():
             self._display.say(f"  {lost:>12,.1f} s: {reasons.WORDS[reason]}")
+
+    def _files(self, recording: Recording) -> list[str]:
+        """Names of its kept segments, below OUT/ID."""
+        exported = self._ledger.result(recording.keys.get("export", ""))
+        return [] if recording.failed or not exported else [name for name in exported["files"] if name]
 
     def _fate(self, recording: Recording) -> Fate:
         plan, ledger = self._plan, self._ledger

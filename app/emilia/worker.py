@@ -82,6 +82,10 @@ def make_step(name: str, settings: EmiliaSettings, models: Models, device: str, 
         from app.emilia.steps.score import Score
 
         return Score(Path(models.scorer), threads)
+    if name == "tables":
+        from app.emilia.steps.tables import Tables
+
+        return Tables(out)
     from app.emilia.steps.export import Export
 
     return Export(settings, out)

@@ -17,6 +17,8 @@ from app.emilia.steps import Item, Light, Share
 from app.errors import in_a_line
 
 VERSION = 1
+MARK = ".key"
+"""In a recording's folder: the key of what is in it. The done-mark of an earlier export may outlive its files."""
 
 
 class Export(Light):
@@ -56,12 +58,21 @@ class Export(Light):
             ]
             text = json.dumps(entries, ensure_ascii=False, indent=1)
             (folder / f"{item.id}.json").write_text(text + "\n", encoding="utf-8")
+            (folder / MARK).write_text(item.key)
             place = self._out / item.id
             shutil.rmtree(place, ignore_errors=True)
             folder.rename(place)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return {"files": files, "failed": failed}
+
+    @staticmethod
+    def is_in_place(item: Item, out: Path) -> bool:
+        """Whether OUT/ID is what this item's export made."""
+        try:
+            return (out / item.id / MARK).read_text() == item.key
+        except OSError:
+            return False
 
     def _encode(self, item: Item, folder: Path, share: Share) -> tuple[list[str | None], dict[str, str]]:
         files: list[str | None] = []

@@ -199,7 +199,7 @@ def test_export_writes_a_file_for_each_segment_and_the_json_beside(tmp_path: Pat
     export(tmp_path, out, GIVEN[:2])  # and replaces what was there
 
     names = sorted(path.name for path in (out / "talk-1").iterdir())
-    assert names == ["talk-1.json", "talk-1_000000.mp3", "talk-1_000001.mp3"]
+    assert names == [".key", "talk-1.json", "talk-1_000000.mp3", "talk-1_000001.mp3"]
     assert '"text": "Über 3"' in (out / "talk-1" / "talk-1.json").read_text()
     assert not list(tmp_path.glob(".key*"))
 
