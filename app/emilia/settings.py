@@ -66,7 +66,9 @@ class EmiliaSettings:
     languages: tuple[str, ...] = _setting(
         ("en", "zh", "de", "fr", "ja", "ko"), "ISO 639-1 codes that are kept, or all (Paper)"
     )
-    language_probability_above: float = _setting(0.8, "of the recogniser (Pipe)", least=0.0, most=1.0)
+    language_probability_above: float = _setting(
+        0.8, "a segment of a less probable language is dropped (Pipe)", least=0.0, most=1.0
+    )
 
     dnsmos_min: float = _setting(3.0, "P.835 OVRL, 1 to 5 (Paper)", least=0.0, most=5.0)
     characters_min: int = _setting(2, "in a segment's text (Pipe)", least=0)
@@ -75,14 +77,14 @@ class EmiliaSettings:
     )
     rate_over: str = _setting(
         "language",
-        "what the quartiles are of: all segments of a language, of the corpus, or of the file (Pipe)",
+        "what the quartiles are of: all segments of a language, of the corpus, or of the recording (Pipe)",
         "language",
         "corpus",
         "file",
     )
 
     audio_format: str = _setting("mp3", "of the segments (Pipe: mp3)", "mp3", "flac")
-    mp3_kbps: int = _setting(128, "of the mp3 (Pipe: ffmpeg's own choice, 128 at most)", least=32, most=160)
+    mp3_kbps: int = _setting(128, "of the mp3 (what its encoder takes by default)", least=32, most=160)
 
     def compat(self) -> EmiliaSettings:
         """The original's choices where ours differ on purpose; docs/emilia.md lists them."""

@@ -71,9 +71,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, command: list[str], comman
     write_wav(folder / "second.wav", talks["one.mp3"].waveform[: 1 * RATE])
     write_wav(folder / "silence.wav", np.zeros(8 * RATE, np.float32))
     write_wav(folder / "noise.wav", np.random.default_rng(1).normal(0, 0.1, 8 * RATE).astype(np.float32))
-    write_wav(folder / "tones.wav", sum((tone(8, hertz=each) / 4 for each in (262, 330, 392)), np.float32(0)))
+    write_wav(folder / "tones.wav", (tone(8, hertz=262) + tone(8, hertz=330) + tone(8, hertz=392)) / np.float32(3))
     both = overlapping(mix(["en_US_f_Allison"], 15, 13).waveform, mix(["it_IT_m_Carlo"], 15, 14).waveform)
-    write_wav(folder / "both.wav", both / 2)
+    write_wav(folder / "both.wav", both / np.float32(2))
     (folder / "corrupt.mp3").write_bytes(bytes(range(256)) * 64)
     environment = persons_environment(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("state")) | carriers()
     result = subprocess.run(
@@ -139,7 +139,7 @@ def test_every_output_holds_the_same_segments(dataset: Dataset) -> None:
     with tarfile.open(dataset.out / "tars" / "000000.tar") as tar:
         in_tar = {Path(name).stem for name in tar.getnames()}
     in_parquet = parquet.read_table(dataset.out / "parquet").column("id").to_pylist()
-    in_json = [entry for path in dataset.out.glob("*/*.json") for entry in json.loads(path.read_text())]
+    in_json = [entry for path in dataset.out.glob("[!.]*/*.json") for entry in json.loads(path.read_text())]
 
     assert in_tar == set(in_parquet) == {row["id"] for row in dataset.kept}
     assert sorted(entry["text"] for entry in in_json) == sorted(row["text"] for row in dataset.kept)

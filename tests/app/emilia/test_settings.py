@@ -81,3 +81,13 @@ def test_a_config_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> No
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not a TOML file"):
         read_config(tmp_path / "binary.toml", EmiliaSettings())
+
+
+def test_the_manual_lists_every_setting_as_it_is() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "emilia.md").read_text()
+
+    for name, field in SETTINGS.items():
+        (row,) = [line for line in manual.splitlines() if line.startswith(f"| `{name}` |")]
+        default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+        assert f"| `{default}` |" in row or (default == "" and "| none |" in row)
+        assert field.metadata["doc"] in row
