@@ -12,7 +12,7 @@ from app.errors import UsageError, in_a_line
 from app.messages import Failed, Job, Loaded, Noted, Released, Started
 from app.models import REPOSITORIES, ModelError, WhisperModelFiles, embedded, find_model, hub, is_folder
 from app.models.aligners import Aligner, find_aligner
-from app.models.speakers import Diarizer, find_diarizer
+from app.models.speakers import EXTRA, LIBRARY, Diarizer, find_diarizer
 from app.settings import Settings, read_settings
 from app.store import state_folder
 from app.supervisor import Log, Worker
@@ -113,8 +113,8 @@ def _others() -> tuple[Aligner | None, Diarizer | None, list[Check]]:
         checks.append(Check("startup-aligner", "alignment model", "SKIP", found, todo))
     diarizer, why = find_diarizer("auto", offline=True)
     if diarizer is None:
-        found, _, todo = why.partition("; ")
-        checks.append(Check("startup-speakers", "speaker models", "SKIP", found, todo))
+        found = "none on this machine: they would allow telling speakers apart"
+        checks.append(Check("startup-speakers", "speaker models", "SKIP", found, LIBRARY if LIBRARY in why else EXTRA))
     return aligner, diarizer, checks
 
 
@@ -162,7 +162,7 @@ def _watch(job: Job, found: StartUp, report: Callable[[str], None]) -> None:
                     worker.memory.phase("")
                     found.marks.append((time.monotonic() - begin, ""))
                 case Noted(text, _, bug):
-                    todo = worker.remedy(text) or f"its traceback is in {log.keep()}" if bug else FITTING
+                    todo = worker.remedy(text) or (f"its traceback is in {log.keep()}" if bug else FITTING)
                     failures.append(Check("startup", stage, "FAIL" if bug else "WARN", text, todo))
                 case Failed(reason, _, bug):
                     problem, _, todo = (reason, "", "") if bug else reason.partition("; ")
