@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.verify import Check
+from app.verify import Check, needs
 
 _LOOK = """
 import dataclasses, importlib, json, sys
@@ -23,6 +23,7 @@ tasks = importlib.import_module(f"app.verify.{name}").tasks(read("--fix-hints" i
 checks = [check for task in tasks if only in ("", task.name) for check in task.run()]
 print(json.dumps([dataclasses.asdict(check) for check in checks]))
 """
+with_torch = pytest.mark.skipif(not needs.has_torch(), reason="torch is not installed: nothing needs its memory")
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
 
@@ -62,6 +63,19 @@ def the(checks: list[Check], id: str) -> Check:
     found = [check for check in checks if check.id == id]
     assert len(found) == 1, [(check.id, check.found) for check in checks]
     return found[0]
+
+
+def of(checks: list[Check], subject: str) -> Check:
+    (check,) = [check for check in checks if check.subject == subject]
+    return check
+
+
+def plant(folder: Path, package: str, code: str) -> dict[str, str]:
+    """A package of this name that is found before the real one; the environment in which it is."""
+    where = folder.joinpath(*package.split("."))
+    where.mkdir(parents=True)
+    (where / "__init__.py").write_text(code)
+    return os.environ | {"PYTHONPATH": str(folder)}
 
 
 def machine(

@@ -1,4 +1,4 @@
-"""How the tasks of all sections go on side by side, and what is shown meanwhile."""
+"""How the tasks of all sections go on side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from app.surroundings import read_surroundings
 from app.verify import Check, Task
 from app.verify.run import run_all
-from tests.app.test_monitor import on_terminal
 from tests.app.verify.looking import machine
 
 ALL = 2**40
@@ -83,15 +82,3 @@ def test_a_task_that_raises_is_told_and_keeps_neither_its_memory_nor_the_others_
     assert (bad.id, bad.status, bad.found) == ("verify", "FAIL", "verify itself failed at it: RuntimeError: no luck")
     assert good.status == "OK"
     assert heard == ["bad", "good"]
-
-
-def test_a_terminal_is_shown_what_is_being_looked_at(
-    environment: dict[str, str], command: list[str], tmp_path: Path
-) -> None:
-    """What a pipe gets is seen where the whole command is run: nothing."""
-    with on_terminal([*command, "verify"], environment, tmp_path) as terminal:
-        terminal.until("looking at import whisperx")
-        terminal.type("\x03")
-        assert terminal.end() == 130
-
-    assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("looking at"), "the cursor is back"
