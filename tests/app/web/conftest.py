@@ -17,6 +17,7 @@ from app.transcript import Segment, Transcript
 from app.web.jobs import JobStore
 from app.web.options import Options
 from tests.app.conftest import persons_environment
+from tests.app.web.browser import Watched, watched
 from tests.app.web.client import PageClient
 
 PATIENCE_S = 60.0
@@ -112,6 +113,14 @@ def page_server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
+@pytest.fixture
+def chrome() -> Iterator[Watched]:
+    """A browser; at the end, nothing that it asked for was on another machine, and no script had failed."""
+    with watched() as browser:
+        yield browser
+        browser.check()
+
+
 @pytest.fixture(scope="session")
 def old_gradio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for PYTHONPATH with the version that plain pip resolves."""
@@ -145,6 +154,20 @@ def write_accounts(path: Path) -> Path:
     path.write_text("# who may come in\n\nann:ann's\nbob:bob's\n")
     path.chmod(0o600)
     return path
+
+
+def transcribed(state: Path, name: str, transcript: Transcript, recording: Path) -> str:
+    """A job that is done, put there while no server runs, with a copy of the recording."""
+    folder = state / "run-app" / "page"
+    folder.mkdir(parents=True, exist_ok=True)
+    store = JobStore(folder)
+    id = store.add("", [(name, Path(shutil.copy(recording, folder / "recording.wav")))], Options(model="tiny.en"))
+    job = store.get(id, "")
+    job.state, job.seconds = "done", 3.0
+    job.files[0].state, job.files[0].duration, job.files[0].language = "done", transcript.duration, "en"
+    store.save_transcript(job, 0, transcript)
+    store.save(job)
+    return id
 
 
 def finished_job(state: Path, *names: str, owner: str = "", text: str = "Hello there.") -> str:
