@@ -51,6 +51,8 @@ class Recording:
     """Key of its content; empty where it could not be read."""
     failed: tuple[str, str] | None = None
     """The step it has failed at, and why: nothing more is done for it."""
+    quarantined: bool = False
+    """It had failed before this run began."""
     keys: dict[str, str] = field(default_factory=dict)
     """Of the steps that are done or can be done now."""
     verdicts: list[str | None] = field(default_factory=list)

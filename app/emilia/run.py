@@ -158,7 +158,8 @@ class _Run:
             assert each.failed
             step, reason = each.failed
             line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {step}: {reason}"
-            self._display.say(line, "red")
+            known = " (in quarantine: --retry tries it again)" if each.quarantined else ""
+            self._display.say(line + known, "red")
         return 1 if failed or not whole else 0
 
     def _in_shard(self, source: Source) -> bool:
@@ -199,7 +200,7 @@ class _Run:
             if not (tries := self._ledger.tries(item.key)).over and step in self._request.steps:
                 todo.setdefault(item.key, item)  # of equal recordings one is enough
             elif tries.over:
-                recording.failed = (step, f"{tries.reason} (in quarantine: --retry tries it again)")
+                recording.failed, recording.quarantined = (step, tries.reason), True
             waiting.append((recording, item.key))
         if todo:
             crew.take(step, list(todo.values()))

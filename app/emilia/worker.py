@@ -25,7 +25,7 @@ from app.worker import serve
 
 Tell = Callable[[Message], None]
 
-DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
+DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG))
 """Errors that every recording would meet: the run stops, and no recording is blamed."""
 
 

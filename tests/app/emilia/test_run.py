@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.app.conftest import RunApp
-from tests.app.sounds import encode, tone, write_wav
+from tests.app.sounds import RATE, encode, tone, write_wav
 
 Emilia = Callable[..., subprocess.CompletedProcess[str]]
 FIRST = ("--steps", "standardise")
@@ -214,3 +214,22 @@ def test_bad_input_is_one_line_and_exit_code_two(
     assert result.returncode == 2
     assert line in said(result)
     assert not (tmp_path / "out" / ".run-app-emilia" / "settings.json").exists()
+
+
+def test_a_full_disk_stops_the_run_in_one_line_and_blames_no_recording(
+    emilia: Emilia, command: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_wav(folder / "a.wav", np.random.default_rng(1).normal(0, 0.1, 5 * RATE).astype(np.float32))
+    # A limit on a file's size stands in for it: the write fails in the middle.
+    limited = ["bash", "-c", 'ulimit -f 60; exec "$@"', "-", *command, "emilia", "in", "out", *FIRST, *MODELS]
+
+    full = subprocess.run(limited, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert full.returncode == 1
+    assert "what is finished is kept, the same command goes on" in said(full)
+    ledger = tmp_path / "out" / ".run-app-emilia"
+    assert not any((ledger / "tries").iterdir())
+    assert not any((ledger / "audio").iterdir())
+    assert emilia("in", "out", *FIRST).returncode == 0
