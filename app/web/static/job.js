@@ -106,7 +106,7 @@ runApp.parts.job = (element) => {
     badge.set(job.state);
     app.write(about, [
       job.state === "queued" && (open.ahead ? t("ahead", { n: open.ahead }) : t("next")),
-      job.seconds > 0 && t("took", { time: app.spell(job.seconds) }),
+      (job.seconds > 0 || job.state === "done") && t("took", { time: app.spell(job.seconds) }),
       file.duration > 0 && t("length", { time: app.clock(file.duration) }),
       file.language && app.spoken(file.language),
       app.when(job.created),

@@ -40,6 +40,10 @@ runApp.parts.jobs = (element) => {
       cell("time", el("span.ra-label", { "aria-hidden": "true" }, t("time")), parts.time),
       cell("actions", parts.actions));
     row.parts = parts;
+    if (job.id === fresh) {
+      row.classList.add("ra-fresh");
+      row.addEventListener("animationend", () => row.classList.remove("ra-fresh"), { once: true });
+    }
     return row;
   };
 
@@ -53,8 +57,9 @@ runApp.parts.jobs = (element) => {
     app.write(parts.doing, running && job.stage ? `${app.doing(job)} · ${percent} %` : app.doing(job));
     app.show(parts.bar, running);
     if (running) parts.bar.set(job.progress);
-    app.write(parts.time, job.seconds ? app.spell(job.seconds) : "–");
-    parts.time.parentElement.classList.toggle("ra-none", !job.seconds);
+    const worked = job.seconds > 0 || job.state === "done";
+    app.write(parts.time, worked ? app.spell(job.seconds) : "–");
+    parts.time.parentElement.classList.toggle("ra-none", !worked);
     app.write(parts.error, job.state === "failed" ? job.error : "");
     app.show(parts.error, job.state === "failed" && Boolean(job.error));
     if (row.job?.state !== job.state) {
@@ -62,7 +67,6 @@ runApp.parts.jobs = (element) => {
       parts.actions.replaceChildren(...app.actions(job));
       if (focused) (parts.actions.querySelector("button") ?? parts.link).focus();
     }
-    row.classList.toggle("ra-fresh", job.id === fresh);
     row.job = job;
   };
 

@@ -32,7 +32,7 @@ OWN = frozenset(
 
 
 class Outside:
-    """Where everything goes that is not for 127.0.0.1, preconnections too: a proxy that notes the host, and refuses."""
+    """Where everything goes that is not for 127.0.0.1: a proxy that notes the host, and refuses."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -46,12 +46,15 @@ class Outside:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
-                connection.settimeout(5)
-                target = connection.recv(4096).split(b" ")[1].decode()
-                host = urlsplit(target if "://" in target else f"//{target}").hostname or target
-                if host not in OWN:
-                    self.asked.append(host)
+            threading.Thread(target=self._refuse, args=(connection,), daemon=True).start()
+
+    def _refuse(self, connection: socket.socket) -> None:
+        with connection:
+            first, _, rest = connection.recv(4096).decode(errors="replace").partition(" ")
+            target = rest.partition(" ")[0]
+            host = urlsplit(target if "://" in target else f"//{target}").hostname
+            if first and host not in OWN:
+                self.asked.append(host or target)
 
     def close(self) -> None:
         self._listener.close()
