@@ -67,6 +67,8 @@ class Job:
     """Files that are recognised at once, by one model; None: as many as suit the device."""
     longest_s: float = math.inf
     """Of sound in one file; a longer one is not done."""
+    artefacts: str = "artefacts"
+    """The state folder of what its stages finish."""
     one_by_one: bool = False
     """Have one file at a time in hand, and decode none beside it: after a death that any of several may have caused."""
     given_up: Mapping[int, Mapping[str, str]] = field(default_factory=dict)

@@ -43,6 +43,8 @@ class Request:
     jobs: int | None = None
     longest_s: float = math.inf
     """Of sound in one file."""
+    artefacts: str = "artefacts"
+    """The state folder of what its stages finish."""
 
 
 def check_outputs(request: Request) -> None:

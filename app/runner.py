@@ -131,11 +131,11 @@ class Runner:
             self._listener.begin(worker.memory)
             under_way = self._hear(worker, pending, left)
             self._listener.end(worker.memory)
-            if self._stopped():
+            if left and self._stopped():
                 raise Stopped
             death = worker.death()
             if not left:
-                if death:
+                if death and not self._stopped():
                     where = f"its log is {worker.log.keep()}"
                     self._front.say(f"all was done, but then {death.line}; {where}", "yellow")
                 return []

@@ -18,7 +18,8 @@ def state_folder(name: str) -> Path:
     above = Path(base) if base.startswith("/") else home_folder("XDG_STATE_HOME") / ".local" / "state"
     folder = above / "run-app" / name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people said is nobody else's business
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

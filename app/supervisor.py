@@ -61,9 +61,6 @@ class Worker:
     end of that, again and again.
     """
 
-    memory: PeakMeter
-    """For the job that it has, or had last."""
-
     def __init__(self, log: Log, module: str = "app.worker") -> None:
         self.log = log
         self._before = read_surroundings()
@@ -87,6 +84,8 @@ class Worker:
             os.close(told)
             os.close(lifeline)
         self._messages = os.fdopen(heard, encoding="utf-8")
+        self.memory = PeakMeter(self._process.pid, cards=False)
+        """For the job that it has, or had last."""
 
     def give(self, job: Task, *, last: bool = True) -> None:
         """A job, which is then to be heard. After the last one the worker ends."""

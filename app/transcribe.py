@@ -85,6 +85,7 @@ def prepare(request: Request, front: Front) -> Job:
         names=request.names,
         jobs=request.jobs,
         longest_s=request.longest_s,
+        artefacts=request.artefacts,
         resident=settings.resident,
         given_up={},
         notes=tuple(notes),

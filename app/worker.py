@@ -93,9 +93,10 @@ def transcribe(job: Job, tell: Callable[[Message], None], kept: dict[str, Stage]
     from app.events import EventLog
     from app.store import state_folder
 
-    artefacts = Artefacts(state_folder("artefacts"))
+    folder = state_folder(job.artefacts)
+    artefacts = Artefacts(folder)
     artefacts.prune()
-    pipeline.run(job, tell, artefacts, EventLog(state_folder("artefacts").parent), kept)
+    pipeline.run(job, tell, artefacts, EventLog(folder.parent), kept)
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from app.web.auth import Doorkeeper
 from app.web.board import Board
 from app.web.files import routes
 from app.web.guard import Guard
+from app.web.machine import Proof
 from app.web.page import PageFacts, build, mount_arguments
 from app.web.places import Places
 from launcher import profiles
@@ -33,7 +34,7 @@ MOST_WAITING = 1000
 """Calls of all of them."""
 
 
-def application(board: Board, asked: Serving, uploads: Path, *, loopback: bool) -> Guard:
+def application(board: Board, proof: Proof, asked: Serving, uploads: Path, *, loopback: bool) -> Guard:
     """The whole of it. `loopback`: only this machine can reach it."""
     warnings.filterwarnings("ignore", module=r"gradio\.")  # they are for its developers
     door, places = Doorkeeper(asked.accounts), Places(uploads)
@@ -44,6 +45,7 @@ def application(board: Board, asked: Serving, uploads: Path, *, loopback: bool) 
         max_upload=asked.max_upload,
         visitor=lambda request: door.visitor(request.cookies) or "",
         uploaded=places.has,
+        proof=proof,
     )
     page = build(board, facts)
     page.queue(default_concurrency_limit=AT_ONCE, max_size=MOST_WAITING, api_open=False)

@@ -107,8 +107,11 @@ class Doorkeeper:
         return 0.0
 
     def forgive(self, address: str) -> None:
-        """The attempt was right."""
-        self._attempts.pop(address, None)
+        """The last attempt was right. Those before it count on: one's own account is no help to guess others'."""
+        if times := self._attempts.get(address):
+            times.pop()
+            if not times:
+                del self._attempts[address]
 
     def _mark(self, password: str) -> bytes:
         """Of one length for all passwords, and worth nothing outside this process."""

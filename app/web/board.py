@@ -18,7 +18,7 @@ from app.subtitles import SubtitleStyle
 from app.transcript import Transcript
 from app.web.corrections import corrected
 from app.web.jobs import Edits, Job, JobStore
-from app.web.options import FORMATS, Options, speaker_name
+from app.web.options import FORMATS, Options, speaker_name, writable
 from app.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -126,17 +126,22 @@ class Board:
             raise UsageError("there is no such line")
         if len(text) > LONGEST_SEGMENT:
             raise UsageError(f"a line has at most {LONGEST_SEGMENT} characters")
-        self._store.edit(job, index, "texts", str(segment), text)
+        self._store.edit(job, index, "texts", str(segment), writable("text", text))
 
     def download(self, visitor: str, id: str, index: int, form: str) -> tuple[str, str]:
-        """The name for a file of this format, and its text, corrections included. Raises UsageError."""
+        """The name for a file of this format, and its text, corrections included. One whose job was ended before all
+        was done is called `partial`. Raises UsageError.
+        """
         transcript = self.transcript(visitor, id, index)
         if form not in FORMATS:
             raise UsageError(f"format: must be one of {', '.join(FORMATS)}")
         if transcript is None:
             raise UsageError("there is no transcript yet")
         job = self._store.get(id, visitor)
-        return f"{_stems(job)[index]}.{form}", WRITERS[form](transcript, SubtitleStyle())
+        if not job.over:
+            raise UsageError("it is still being worked on")
+        whole = job.files[index].state == "done"
+        return f"{_stems(job)[index]}{'' if whole else '.partial'}.{form}", WRITERS[form](transcript, SubtitleStyle())
 
     def zip(self, visitor: str, id: str) -> tuple[str, bytes]:
         """The name for it, and all transcripts there are, in the formats that the job asked for."""
@@ -189,8 +194,13 @@ class Board:
 
 
 def _stems(job: Job) -> list[str]:
-    """A name for each file's outputs: without its ending where that is enough to tell them apart."""
+    """A name for each file's outputs: without its ending where that is enough to tell them apart, on any system."""
     short = [Path(each.name).stem or each.name for each in job.files]
-    long = [each.name if Counter(short)[stem] > 1 else stem for each, stem in zip(job.files, short, strict=True)]
-    count = Counter(long)
-    return [f"{index + 1}-{name}" if count[name] > 1 else name for index, name in enumerate(long)]
+    count = Counter(stem.casefold() for stem in short)
+    names: list[str] = []
+    for each, stem in zip(job.files, short, strict=True):
+        wanted = each.name if count[stem.casefold()] > 1 else stem
+        taken = {name.casefold() for name in names}
+        more = (wanted, *(f"{wanted} ({number})" for number in range(2, len(job.files) + 2)))
+        names.append(next(name for name in more if name.casefold() not in taken))
+    return names

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from app.inputs import Input
@@ -16,21 +16,26 @@ from app.web.jobs import Job, JobStore
 
 EVERY_S = 0.2
 """Between two looks at the progress that others get."""
+KEPT_EVERY_S = 10.0
+"""And between two that a crash leaves."""
 MOST_LINES = 500
 
 
 class JobFront:
-    """Front and Listener of a Runner; only the lane's thread calls it."""
+    """Front and Listener of a Runner; only the lane's thread calls it, and the one that prepares the job for it."""
 
-    def __init__(self, job: Job, store: JobStore, stopped: Callable[[], bool]) -> None:
-        """`stopped` says whether the work is to end, though no worker has begun it."""
+    def __init__(self, job: Job, store: JobStore) -> None:
         self.job, self.curve = job, Curve()
         self.since = time.monotonic() - job.seconds
         """As if it had been worked on without a pause."""
-        self._store, self._stopped = store, stopped
+        self.stop = threading.Event()
+        """Set: the work is to end, though no worker may have begun it."""
+        self.cancelled = False
+        """Because somebody does not want it any more."""
+        self._store = store
         self._folder = store.folder / job.id
         self._places = {store.media(job, index): index for index in range(len(job.files))}
-        self._shown_at = 0.0
+        self._shown_at = self._kept_at = time.monotonic()
 
     def inputs(self) -> list[Input]:
         """The recordings that are still to be done."""
@@ -46,18 +51,21 @@ class JobFront:
 
     def clean(self, line: str) -> str:
         """With the person's names for the recordings, in the place of ours."""
-        if str(self._folder) in line:
-            for path, index in self._places.items():
-                line = line.replace(str(path), self.job.files[index].name)
-        return line
+        for path, index in self._places.items():
+            name = self.job.files[index].name
+            line = line.replace(str(path), name)
+            if line.startswith(f"{path.name}:"):
+                line = name + line[len(path.name) :]
+        # The server's folders are no visitor's business.
+        return line.replace(f"{self._store.folder.parent}/", "")
 
     def say(self, line: str, style: str | None = None) -> None:
+        self._go_on()
         self._note(self.clean(line))
         self._store.save(self.job, durable=False)
 
     def step(self, stage: str, what: str = "") -> None:
-        if self._stopped():  # while a model is fetched, there is no worker yet that could be killed
-            raise Stopped
+        self._go_on()
         index = self._places.get(self._folder / what) if what else None
         if (stage, index) != (self.job.stage, self.job.index):
             self.job.stage, self.job.index, self.job.progress = stage, index, 0.0
@@ -66,11 +74,14 @@ class JobFront:
             self._store.save(self.job, durable=False)
 
     def advance(self, done: float, total: float, unit: str) -> None:
-        if self._stopped():
-            raise Stopped
+        self._go_on()
         self.job.progress = min(1.0, done / total) if total else 0.0
-        if time.monotonic() - self._shown_at >= EVERY_S:
-            self._shown_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._kept_at >= KEPT_EVERY_S:
+            self._kept_at, self.job.seconds = now, now - self.since
+            self.save()
+        elif now - self._shown_at >= EVERY_S:
+            self._shown_at = now
             self._store.save(self.job, durable=False)
 
     def failed(self, item: Input, reason: str) -> None:
@@ -113,6 +124,13 @@ class JobFront:
 
     def end(self, meter: PeakMeter) -> None:
         self.curve.mark(time.monotonic(), "")
+
+    def _go_on(self) -> None:
+        """Raises Stopped: while a model is fetched there is no worker yet that could be killed, and whoever fetches it
+        may come back long after.
+        """
+        if self.stop.is_set():
+            raise Stopped
 
     def _note(self, line: str) -> None:
         if len(self.job.lines) < MOST_LINES:

@@ -12,20 +12,23 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from app.audio import MEDIA_SUFFIXES
+from app.errors import in_a_line
 from app.store import PART, write_atomically
 from app.transcript import Transcript, from_dict
 from app.web.options import Options
@@ -117,20 +120,22 @@ class JobStore:
             shutil.rmtree(left, ignore_errors=True)
         for path in sorted(folder.iterdir()):
             if ID.fullmatch(path.name):
-                with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: not shown, and not touched
+                try:
                     self._live[path.name] = self._read(path)
+                except Exception as error:  # damaged, or of another version: not shown, and not touched
+                    print(f"run-app: {path}: not read as a job ({in_a_line(error)})", file=sys.stderr, flush=True)
         self._last = max((job.number for job in self._live.values()), default=0)
 
     def add(self, owner: str, files: Sequence[tuple[str, Path]], options: Options) -> str:
-        """Take a job in, with its recordings as (the person's name of it, where it lies): these are moved, and where
-        they can't be, copied. Returns its id when all of it is on the disk. Raises OSError.
+        """Take a job in, with its recordings as (the person's name of it, where it lies), which are there no more then.
+        Returns its id when all of it is on the disk. Raises OSError; then all recordings are where they were.
         """
         part = Path(tempfile.mkdtemp(prefix=PART, dir=self.folder))
         try:
             recordings = []
             for index, (name, path) in enumerate(files):
                 ours = f"{index:03}{_suffix(name)}"
-                shutil.move(path, part / ours)
+                _link(path, part / ours)
                 recordings.append(Recording(_label(name), ours, (part / ours).stat().st_size))
             with self._lock:
                 self._last += 1
@@ -144,7 +149,10 @@ class JobStore:
                 }
                 write_atomically(part / _JOB, json.dumps(asked, indent=1))
                 part.rename(self.folder / id)
+                _to_disk(self.folder)
                 self._live[id] = job
+            for _, path in files:
+                path.unlink(missing_ok=True)
             return id
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -243,7 +251,7 @@ class JobStore:
     def _read(self, folder: Path) -> Job:
         asked = json.loads((folder / _JOB).read_text(encoding="utf-8"))
         files = [Recording(**each) for each in asked["files"]]
-        job = Job(folder.name, asked["owner"], asked["created"], Options.from_dict(asked["options"]), files)
+        job = Job(folder.name, asked["owner"], asked["created"], Options.again(asked["options"]), files)
         try:
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -260,6 +268,25 @@ class JobStore:
 def _copy(job: Job) -> Job:
     files = [dataclasses.replace(each, notes=list(each.notes)) for each in job.files]
     return dataclasses.replace(job, files=files, lines=list(job.lines))
+
+
+def _link(path: Path, place: Path) -> None:
+    """The same file in another place, or, on another disk, its like; there after a power cut, too."""
+    try:
+        place.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        shutil.copyfile(path, place)
+    _to_disk(place)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _label(name: str) -> str:

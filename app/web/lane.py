@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import queue
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from app import messages
 from app.errors import UsageError, WorkError, in_a_line
 from app.inputs import Input
 from app.request import Request, check_device
@@ -23,6 +27,12 @@ from app.transcribe import prepare
 from app.web.front import JobFront
 from app.web.jobs import Job, JobStore
 from app.web.options import LONGEST_S, Options
+
+STOP_S = 2.0
+"""That the lane's thread has to put down how its job is."""
+LOOK_S = 0.1
+ARTEFACTS = "artefacts"
+"""What the command keeps its stages' results in; who logs in has such a folder of his own."""
 
 
 class Lane:
@@ -40,9 +50,9 @@ class Lane:
         self._front: JobFront | None = None
         """Of the job under way."""
         self._loading = False
-        self._ending = False
-        self._cancelled = False
-        """The job under way is to end."""
+        self._ending = threading.Event()
+        self._resting = False
+        """Somebody else has the machine."""
         self._worker: Worker | None = None
         self._stack = ExitStack()
         """What ends the worker."""
@@ -56,10 +66,13 @@ class Lane:
     def stop(self) -> None:
         """End at once: the job under way goes on at the next start."""
         with self._changed:
-            self._ending = True
+            self._ending.set()
+            if self._front:
+                self._front.stop.set()
             self._interrupt()
             self._changed.notify_all()
-        self._thread.join(4.0)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
 
     def wake(self) -> None:
         """There is a new job."""
@@ -70,7 +83,8 @@ class Lane:
         """The job ends, now or before it begins; what is finished of it is kept. Nothing, where it is over."""
         with self._changed:
             if self._front and self._front.job.id == id:
-                self._cancelled = True
+                self._front.cancelled = True
+                self._front.stop.set()
                 self._interrupt()
                 return
             job = self._store.find(id)
@@ -106,15 +120,33 @@ class Lane:
         with self._changed:
             if self._front or self._loading or self._worker is None:
                 return False
-            self._unload()
-            return True
+            stack = self._parted()
+        stack.close()
+        return True
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """The machine for something else: no job begins meanwhile. Raises UsageError while one is worked on."""
+        with self._changed:
+            if self._front or self._loading or self._resting:
+                raise UsageError("a job is being worked on: try again when it is over")
+            self._resting = True
+            stack = self._parted()
+        try:
+            stack.close()
+            yield
+        finally:
+            with self._changed:
+                self._resting = False
+                self._changed.notify_all()
 
     def worker(self) -> dict[str, Any]:
         """As Board.worker says."""
         with self._changed:
             worker, front = self._worker, self._front
+            worker = worker if worker and worker.alive else None
             state = "none" if worker is None else "working" if front else "loading" if self._loading else "idle"
-            resident, on_cards = worker.memory.look() if worker and state != "none" else (0, 0)
+            resident, on_cards = worker.memory.look() if worker else (0, 0)
             idle_s = time.monotonic() - self._idle_since if state == "idle" else 0.0
         return {
             "state": state,
@@ -125,48 +157,57 @@ class Lane:
         }
 
     def _interrupt(self) -> None:
+        """What it has finished is on the disk."""
         if self._worker and (self._front or self._loading):
             self._worker.kill()
 
     def _loop(self) -> None:
         if self._loading:
             self._preload()
-        while True:
-            with self._changed:
-                job = None if self._ending else self._store.next()
-                if job is None:
-                    if self._ending:
-                        self._unload()
-                        return
-                    left_s = self._idle_since + self._idle_unload_s - time.monotonic()
-                    if self._worker and left_s <= 0:
-                        self._unload()
-                    self._changed.wait(max(left_s, 0.01) if self._worker else None)
-                    continue
-                self._front, self._cancelled = JobFront(job, self._store, self._is_stopped), False
+        while not self._ending.is_set():
+            if self._idle():
+                continue
+            assert self._front
             try:
-                self._do(job, self._front)
+                self._do(self._front.job, self._front)
             finally:
                 with self._changed:
                     self._front, self._idle_since = None, time.monotonic()
+        self._unload()
 
-    def _is_stopped(self) -> bool:
-        return self._cancelled or self._ending
+    def _idle(self) -> bool:
+        """Take the next job in hand; True, after a while, where there is none."""
+        with self._changed:
+            job = None if self._resting else self._store.next()
+            if job is not None:
+                self._front = JobFront(job, self._store)
+                if self._ending.is_set():
+                    self._front.stop.set()
+                return False
+            left_s = self._idle_since + self._idle_unload_s - time.monotonic()
+            if self._worker is None or left_s > 0:
+                if not self._ending.is_set():
+                    self._changed.wait(left_s if self._worker else None)
+                return True
+            stack = self._parted()
+        stack.close()
+        return True
 
     def _do(self, job: Job, front: JobFront) -> None:
         """All of a job; whatever happens, it is on the disk how it ended."""
-        job.state, job.error, job.lines = "running", "", []
+        if job.lines:
+            job.lines.append("taken up again; what was finished is kept")
+        job.state, job.error = "running", ""
         front.save()
         try:
-            request = self._request(job.options, front.inputs())
-            runner = Runner(
-                self._prepare(request, front), front, front, worker=self._lent, last=False, stopped=self._is_stopped
-            )
+            request = self._request(job.options, front.inputs(), job.owner)
+            prepared = _beside(lambda: self._prepare(request, front), front.stop)
+            runner = Runner(prepared, front, front, worker=self._lent, last=False, stopped=front.stop.is_set)
             runner.run(request.inputs)
             lost = [each.error for each in job.files if each.state != "done"]
             job.state, job.error = ("failed", lost[0]) if lost else ("done", "")
         except Stopped:
-            job.state = "cancelled" if self._cancelled else "queued"
+            job.state = "cancelled" if front.cancelled else "queued"
         except (UsageError, WorkError) as error:
             job.state, job.error = "failed", front.clean(str(error))
         except Exception as error:  # a bug of ours costs this job, and not those that wait
@@ -181,11 +222,12 @@ class Lane:
             self._store.save_memory(job, front.curve.as_json())
         front.save()
 
-    def _prepare(self, request: Request, front: Front) -> Any:
+    def _prepare(self, request: Request, front: Front) -> messages.Job:
         check_device(request.settings.device)
+        front.step("finding the models")
         return prepare(request, front)
 
-    def _request(self, options: Options, inputs: list[Input]) -> Request:
+    def _request(self, options: Options, inputs: list[Input], owner: str) -> Request:
         settings = self._settings
         return Request(
             inputs,
@@ -203,16 +245,19 @@ class Lane:
             speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
             names=options.names,
             longest_s=LONGEST_S,
+            artefacts=ARTEFACTS if not owner else f"{ARTEFACTS}-{hashlib.sha256(owner.encode()).hexdigest()[:16]}",
         )
 
     @contextmanager
     def _lent(self) -> Iterator[Worker]:
         """The worker, a new one if there is none; afterwards it stays, unless it died or was left in the middle."""
         with self._changed:
-            if self._is_stopped():
+            if self._ending.is_set() or (self._front and self._front.stop.is_set()):
                 raise Stopped
-            if self._worker is None or not self._worker.alive:
-                self._unload()
+            stack = self._parted() if self._worker and not self._worker.alive else ExitStack()
+        stack.close()
+        with self._changed:
+            if self._worker is None:
                 log = self._stack.enter_context(Log(state_folder("logs")))
                 self._worker = self._stack.enter_context(Worker(log))
             worker = self._worker
@@ -222,38 +267,72 @@ class Lane:
             whole = True
         finally:
             if not (whole and worker.alive):
-                with self._changed:
-                    self._unload()
+                self._unload()
 
     def _unload(self) -> None:
-        stack, self._stack, self._worker = self._stack, ExitStack(), None
+        with self._changed:
+            stack = self._parted()
         stack.close()
+
+    def _parted(self) -> ExitStack:
+        """The worker is ours no more; who closes this ends it, without the lock: it may take its time."""
+        stack, self._stack, self._worker = self._stack, ExitStack(), None
+        return stack
 
     def _preload(self) -> None:
         """What a first job would load; one that keeps nothing loaded has at least its libraries then."""
-        front = _Quiet()
+        front = _Preloading()
         try:
-            options = Options(diarize=self._settings.resident)
-            job = self._prepare(self._request(options, []), front)
+            request = self._request(Options(diarize=self._settings.resident), [], "")
+            job = _beside(lambda: self._prepare(request, front), self._ending)
             with self._lent() as worker:
                 worker.give(job, last=False)
-                for _ in worker.messages():
-                    pass
-                if (death := worker.death()) and not self._is_stopped():
-                    print(f"run-app: preload: {death.line}", flush=True)
-        except (UsageError, WorkError, Stopped) as error:
-            if not isinstance(error, Stopped):
-                print(f"run-app: preload: {error}", flush=True)
+                for message in worker.messages():
+                    match message:
+                        case messages.Loaded(stage, what) if what:
+                            front.say(f"{stage}: {what}")
+                        case messages.Noted(text) | messages.Failed(text):
+                            front.say(text)
+                if (death := worker.death()) and not self._ending.is_set():
+                    front.say(death.line)
+        except Stopped:
+            pass
+        except (UsageError, WorkError) as error:
+            front.say(str(error))
+        except Exception as error:  # jobs load what they need themselves
+            traceback.print_exc()
+            front.say(in_a_line(error))
         finally:
             with self._changed:
                 self._loading, self._idle_since = False, time.monotonic()
 
 
-class _Quiet:
-    """A front that nobody looks at."""
+def _beside(work: Callable[[], messages.Job], stop: threading.Event) -> messages.Job:
+    """What `work` gives. Raises Stopped at once when it is to end: a hub that doesn't answer can only be left alone."""
+    done: queue.SimpleQueue[tuple[messages.Job | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put((work(), None))
+        except BaseException as error:
+            done.put((None, error))
+
+    threading.Thread(target=run, daemon=True, name="prepare").start()
+    while not stop.is_set():
+        with suppress(queue.Empty):
+            job, error = done.get(timeout=LOOK_S)
+            if error:
+                raise error
+            assert job
+            return job
+    raise Stopped
+
+
+class _Preloading:
+    """A front that nobody waits for."""
 
     def say(self, line: str, style: str | None = None) -> None:
-        print(f"run-app: preload: {line}", flush=True)
+        print(f"run-app: preload: {line}", file=sys.stderr, flush=True)
 
     def step(self, stage: str, what: str = "") -> None: ...
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
 from launcher.masking import HIDDEN, LEAST, is_secret
@@ -45,24 +46,28 @@ def _listed(environment: Mapping[str, str], variable: str) -> list[str]:
 class Proof:
     """`run-app verify` in a child of ours: one at a time, and what the last one found. Thread-safe."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
-        self._command = tuple(command)
+    def __init__(
+        self, command: Sequence[str] = COMMAND, alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """`alone` gives the machine for as long as it takes, or raises UsageError."""
+        self._command, self._alone = tuple(command), alone
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._began = 0.0
         self._last: dict[str, Any] | None = None
-        atexit.register(self.stop)
 
     def start(self) -> None:
-        """Begin, unless one is under way."""
+        """Begin, unless one is under way. Raises UsageError where the machine is not to be had."""
         with self._lock:
             if self._child is None:
+                stack = ExitStack()
+                stack.enter_context(self._alone())
                 output, log = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by _wait
                 self._child = subprocess.Popen(
                     self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True
                 )
                 self._began = time.monotonic()
-                threading.Thread(target=self._wait, args=(self._child, output, log), daemon=True).start()
+                threading.Thread(target=self._wait, args=(self._child, output, log, stack), daemon=True).start()
 
     def look(self) -> dict[str, Any]:
         """{"seconds" that one has been under way; None: none is, "last": {"at" (since 1970), "seconds", "checks" or
@@ -76,14 +81,14 @@ class Proof:
         """End one that is under way; it leaves no result."""
         with self._lock:
             if self._child:
-                self._child.kill()
+                _kill(self._child)
 
-    def _wait(self, child: subprocess.Popen[bytes], output: Any, log: Any) -> None:
-        with output, log:
+    def _wait(self, child: subprocess.Popen[bytes], output: Any, log: Any, stack: ExitStack) -> None:
+        with output, log, stack:
             try:
                 child.wait(LONGEST_S)
             except subprocess.TimeoutExpired:
-                child.kill()
+                _kill(child)
                 child.wait()
             output.seek(0)
             log.seek(0)
@@ -91,6 +96,12 @@ class Proof:
         with self._lock:
             self._child = None
             self._last = {"at": time.time(), "seconds": time.monotonic() - self._began, **found}
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """With the children it has: it leads a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _read(output: bytes, log: str, code: int) -> dict[str, Any]:

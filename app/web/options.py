@@ -48,6 +48,12 @@ class Options:
         return self.diarize or bool(self.names or self.speakers or self.min_speakers or self.max_speakers)
 
     @staticmethod
+    def again(data: Mapping[str, Any]) -> Options:
+        """From what was kept of checked ones. A model that is no longer offered ends its job, not the start."""
+        kept: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in data.items()}
+        return Options(**kept)
+
+    @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Options:
         """From JSON, or a visitor's form: None, "" and what is left out mean the default. Raises UsageError with a line
         that names the option and what would be right.
@@ -90,7 +96,16 @@ def _number(name: str, value: Any) -> int:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         raise UsageError(f"{name}: must be a text of at most {LONGEST_TEXT} characters")
-    return value.strip()
+    return writable(name, value.strip())
+
+
+def writable(name: str, text: str) -> str:
+    """Raises UsageError for half a character, which no file and no answer can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: holds what is no character") from None
+    return text
 
 
 def speaker_name(name: str, value: Any) -> str:

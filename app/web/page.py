@@ -39,12 +39,13 @@ class PageFacts:
     """The visitor's name, by his request (starlette's, whatever gradio calls it); "" where nobody logs in."""
     uploaded: Callable[[str, object], bool]
     """Whether this is the path of a file that this visitor has uploaded."""
+    proof: Proof
 
 
 def build(board: Board, facts: PageFacts) -> gr.Blocks:
     """The page, and the API's endpoints."""
     first: dict[str, Any] = {
-        "server_functions": Calls(board, facts, Proof()).functions(),
+        "server_functions": Calls(board, facts, facts.proof).functions(),
         "facts": _told(facts),
     }
     page = gr.Blocks(title="run-app", fill_width=True, analytics_enabled=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -75,11 +76,13 @@ def _run(asked: Serving, listener: socket.socket, address: str, page: Path, uplo
     from app.web.board import Board
     from app.web.jobs import JobStore
     from app.web.lane import Lane
+    from app.web.machine import Proof
 
     store = JobStore(page)
     lane = Lane(store, asked.settings, idle_unload_s=asked.idle_unload_s, offline=asked.offline)
     loopback = _is_loopback(listener.getsockname()[0])
-    app = application(Board(store, lane), asked, uploads, loopback=loopback)
+    proof = Proof(alone=lane.rest)
+    app = application(Board(store, lane), proof, asked, uploads, loopback=loopback)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -92,6 +95,7 @@ def _run(asked: Serving, listener: socket.socket, address: str, page: Path, uplo
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # That it had to cancel those who listen for news is no error.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await asyncio.to_thread(lane.stop)
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
@@ -111,6 +115,7 @@ def _run(asked: Serving, listener: socket.socket, address: str, page: Path, uplo
     finally:
         if server.started:
             lane.stop()
+        proof.stop()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.web.board import Board
 from app.web.jobs import JobStore
 from app.web.lane import Lane
+from app.web.machine import Proof
 from app.web.server import Serving
 from tests.app.web.client import FILE, files_below
 
@@ -29,7 +30,8 @@ def unguarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestC
 
     store = JobStore(page)
     asked = Serving(Settings(), "127.0.0.1", 0, None, False, 60.0, "", 10**6, True)
-    guard = application(Board(store, Lane(store, asked.settings, idle_unload_s=60.0)), asked, uploads, loopback=True)
+    board = Board(store, Lane(store, asked.settings, idle_unload_s=60.0))
+    guard = application(board, Proof(), asked, uploads, loopback=True)
     with TestClient(guard._app) as client:
         yield client
 

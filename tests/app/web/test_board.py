@@ -131,14 +131,56 @@ def test_corrections_are_in_the_lines_the_files_and_the_zip(shelf: Shelf) -> Non
 
 
 def test_names_in_a_zip_are_distinct(shelf: Shelf) -> None:
-    id = shelf.add("a.wav", "a.mp3", "b.wav", "a.mp3", formats="txt")
+    id = shelf.add("a.wav", "A.mp3", "b.wav", "a.mp3", "a.mp3 (2).wav", formats="txt")
     shelf.finish(id)
 
     _, content = shelf.board.zip("", id)
 
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    assert len(set(names)) == 4
+    assert len({name.casefold() for name in names}) == 5
     assert {"a.wav.txt", "b.txt"} < set(names)
+
+
+def test_a_job_that_was_ended_early_gives_what_it_has_under_another_name(shelf: Shelf) -> None:
+    id = shelf.add("a.wav", formats="txt")
+    job = shelf.store.find(id)
+    shelf.store.save_transcript(job, 0, TALK)
+    with pytest.raises(UsageError, match="still being worked on"):
+        shelf.board.download("", id, 0, "txt")
+
+    job.state = "cancelled"
+    shelf.store.save(job)
+
+    assert shelf.board.download("", id, 0, "txt")[0] == "a.partial.txt"
+
+
+def test_a_recording_named_twice_is_taken_twice_and_none_is_lost_where_one_is_missing(shelf: Shelf) -> None:
+    upload = shelf.folder.parent / "upload"
+    upload.write_text("sound")
+    with pytest.raises(OSError, match="No such file"):
+        shelf.board.submit("", [("a.wav", upload), ("b.wav", shelf.folder / "none")], Options())
+    assert upload.read_text() == "sound"
+
+    id = shelf.board.submit("", [("a.wav", upload), ("a.wav", upload)], Options())
+
+    assert [shelf.board.media("", id, index).read_text() for index in range(2)] == ["sound", "sound"]
+    assert not upload.exists()
+
+
+def test_a_job_of_another_version_keeps_nobody_out(shelf: Shelf, capfd: pytest.CaptureFixture[str]) -> None:
+    ids = [shelf.add("a.wav"), shelf.add("b.wav"), shelf.add("c.wav")]
+    for id, old, new in ((ids[0], '"model": ""', '"model": "gone"'), (ids[1], '"prompt"', '"unknown"')):
+        file = shelf.folder / id / "job.json"
+        file.write_text(file.read_text().replace(old, new))
+    (shelf.folder / ids[2] / "state.json").write_text('"x"')
+
+    again = Shelf(shelf.folder)
+
+    assert [job.id for job in again.board.jobs("")] == [ids[0]]
+    assert again.board.job("", ids[0]).options.model == "gone"
+    said = capfd.readouterr().err
+    assert ids[1] in said
+    assert ids[2] in said
 
 
 @pytest.mark.parametrize(
@@ -152,6 +194,7 @@ def test_names_in_a_zip_are_distinct(shelf: Shelf) -> None:
         (lambda board, id: board.correct("", id, 0, 2, "x"), "no such line"),
         (lambda board, id: board.correct("", id, 0, -1, "x"), "no such line"),
         (lambda board, id: board.correct("", id, 0, 0, "x" * 6000), "5000"),
+        (lambda board, id: board.correct("", id, 0, 0, "\ud800"), "no character"),
         (lambda board, id: board.download("", id, 0, "exe"), "must be one of"),
         (lambda board, id: board.submit("", [], Options()), "no recording"),
     ],
@@ -189,6 +232,8 @@ def test_a_job_under_way_is_not_corrected(shelf: Shelf) -> None:
         ({"names": ["Ann", 3]}, "1 to 80"),
         ({"formats": "srt,exe"}, "formats: must be one of"),
         ({"prompt": "x" * 3000}, "at most 2000"),
+        ({"prompt": "\ud800"}, "no character"),
+        ({"names": "\ud800"}, "1 to 80"),
         ({"hotwords": ["x"]}, "must be a text"),
         ({"__class__": "x"}, "unknown option '__class__'"),
         ({"model": ["base"]}, "model: must be one of"),

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from app.errors import UsageError
 from app.inputs import sample
 from app.settings import Settings
 from app.web.board import Board
+from app.web.front import JobFront
 from app.web.jobs import Job, JobStore, NoSuchJobError
 from app.web.lane import Lane
 from app.web.options import Options
@@ -42,6 +47,12 @@ class Page:
             assert time.monotonic() < deadline, f"it never came: {job}"
             time.sleep(0.02)
         return job
+
+    def until_of(self, visitor: str, id: str) -> None:
+        deadline = time.monotonic() + 120
+        while not self.board.job(visitor, id).over:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def over(self, id: str) -> Job:
         return self.until(id, lambda job: job.over)
@@ -75,7 +86,12 @@ def opened(folder: Path) -> Iterator[Open]:
 
 def workers() -> list[int]:
     """Process numbers of this process's workers."""
-    return [child.pid for child in psutil.Process().children() if "app.worker" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # dead, and about to be waited for
+            if "app.worker" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def loads(job: Job) -> int:
@@ -131,11 +147,13 @@ def test_cancel_ends_it_and_keeps_what_is_finished(opened: Open, folder: Path) -
     ids = [page.submit(sample()) for _ in range(3)]
     page.until(ids[0], lambda job: job.stage == "asr")
 
+    begin = time.monotonic()
     page.board.cancel("", ids[1])
     page.board.cancel("", ids[0])
 
     assert page.board.job("", ids[1]).state == "cancelled"
     assert page.over(ids[0]).state == "cancelled"
+    assert time.monotonic() - begin < 2, "as the manual says"
     assert page.over(ids[2]).state == "done", "the one behind it goes on"
     page.board.again("", ids[0])
     again = page.over(ids[0])
@@ -154,6 +172,108 @@ def test_a_stop_in_the_middle_goes_on_at_the_next_start(opened: Open) -> None:
     assert [page.board.job("", id).state for id in ids] == ["queued", "queued"]
     page = opened()
     assert [page.over(id).state for id in ids] == ["done", "done"]
+
+
+def test_jobs_are_done_once_in_the_order_they_came(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From several visitors at once; without a model, so that there can be many."""
+    begun: list[str] = []
+
+    def do(lane: Lane, job: Job, front: JobFront) -> None:
+        begun.append(job.id)
+        job.state = "done"
+        front.save()
+
+    monkeypatch.setattr(Lane, "_do", do)
+    page = Page(folder)
+    page.lane.start()
+
+    def submit(visitor: int) -> list[str]:
+        ids = []
+        for number in range(50):
+            (path := tmp_path / f"{visitor}-{number}").write_text("x")
+            ids.append(page.board.submit("", [(path.name, path)], Options()))
+        return ids
+
+    with ThreadPoolExecutor(4) as visitors:
+        each = list(visitors.map(submit, range(4)))
+    for ids in each:
+        page.over(ids[-1])
+    page.lane.stop()
+
+    assert begun == sorted(begun)
+    assert sorted(begun) == sorted(id for ids in each for id in ids)
+    assert all(ids == sorted(ids) for ids in each)
+
+
+@contextmanager
+def silent_hub() -> Iterator[str]:
+    """Its address: it takes every connection, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        yield f"http://127.0.0.1:{hub.getsockname()[1]}"
+
+
+def test_a_hub_that_does_not_answer_holds_up_nobody(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_hub() as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub)
+        monkeypatch.setenv("HF_ENDPOINT", hub)
+        page = opened()
+        fetched, next_one = page.submit(sample(), model="medium"), page.submit(sample())
+        page.until(fetched, lambda job: job.stage == "finding the models")
+
+        begin = time.monotonic()
+        page.board.cancel("", fetched)
+        assert page.over(fetched).state == "cancelled"
+        assert time.monotonic() - begin < 2, "as the manual says"
+
+        assert page.over(next_one).state == "done"
+        assert page.board.job("", fetched).state == "cancelled", "and so it stays"
+
+
+def test_looking_at_the_worker_never_fails(opened: Open) -> None:
+    page = opened()
+    id = page.submit(sample())
+    states = set()
+    while not page.board.job("", id).over:
+        states.add(page.board.worker()["state"])
+
+    assert "working" in states
+
+
+def test_a_worker_that_was_killed_at_rest_is_not_shown(opened: Open) -> None:
+    page = opened(KEEPING)
+    page.over(page.submit(sample()))
+    (pid,) = workers()
+
+    os.kill(pid, signal.SIGKILL)
+
+    deadline = time.monotonic() + 20
+    while page.board.worker()["state"] != "none":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert page.over(page.submit(sample(), language="en")).state == "done"
+
+
+def test_no_job_begins_while_something_else_has_the_machine(opened: Open) -> None:
+    page = opened()
+    with page.lane.rest():
+        id = page.submit(sample())
+        time.sleep(0.5)
+        assert page.board.job("", id).state == "queued"
+    page.until(id, lambda job: job.stage == "asr")
+    with pytest.raises(UsageError, match="try again when it is over"), page.lane.rest():
+        pass
+
+
+def test_who_logs_in_has_what_his_jobs_found_to_himself(opened: Open) -> None:
+    page = opened()
+    for visitor in ("ann", "bob"):
+        copy = Path(shutil.copy(sample(), page.store.folder / "up"))
+        id = page.board.submit(visitor, [("a.wav", copy)], Options())
+        page.until_of(visitor, id)
+
+        assert "done before" not in " ".join(page.board.job(visitor, id).lines)
 
 
 def test_a_crash_in_the_middle_goes_on_at_the_next_start(opened: Open, folder: Path) -> None:
