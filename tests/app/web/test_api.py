@@ -179,7 +179,8 @@ def test_a_recording_becomes_subtitles(start_page: StartPage) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_under_way_goes_on_at_the_next_start(start_page: StartPage) -> None:
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
+def test_a_job_under_way_goes_on_at_the_next_start(start_page: StartPage, end: signal.Signals) -> None:
     with start_page() as server:
         client = connect(server)
         id = client.predict([handle_file(sample())] * 4, {"model": "tiny.en"}, api_name="/submit")
@@ -188,7 +189,7 @@ def test_a_job_under_way_goes_on_at_the_next_start(start_page: StartPage) -> Non
             assert time.monotonic() < deadline
             time.sleep(0.05)
         begin = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(end)
         server.process.wait(30)
         assert time.monotonic() - begin < 5
     with start_page() as server:
