@@ -185,7 +185,7 @@ EN = {
     "value": "Value",
     "proof": "Proof",
     "proof_hint": "Tries whether each variable took effect, and looks for what is wrong with this installation "
-    "and machine. It takes about a minute, beside the jobs.",
+    "and machine. It takes about a minute; what is queued waits for it.",
     "prove": "Verify",
     "proving": "Looking, for {time}",
     "proved": "{counts} · {when}, in {time}",
@@ -367,7 +367,7 @@ ES = {
     "value": "Valor",
     "proof": "Prueba",
     "proof_hint": "Prueba si cada variable tuvo efecto y busca lo que está mal en esta instalación y en este equipo. "
-    "Tarda alrededor de un minuto, a la vez que los trabajos.",
+    "Tarda alrededor de un minuto; lo que está en la cola la espera.",
     "prove": "Verificar",
     "proving": "Mirando, desde hace {time}",
     "proved": "{counts} · {when}, en {time}",
