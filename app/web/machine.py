@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -55,6 +56,7 @@ class Proof:
         self._child: subprocess.Popen[bytes] | None = None
         self._began = 0.0
         self._last: dict[str, Any] | None = None
+        atexit.register(self.stop)
 
     def start(self) -> None:
         """Begin, unless one is under way. Raises UsageError where the machine is not to be had."""

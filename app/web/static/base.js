@@ -65,7 +65,7 @@ window.runApp = (() => {
   app.place = () => {
     const query = new URLSearchParams(location.search);
     const job = query.get("job") || "";
-    return { job, file: Number(query.get("file") || 0), view: job ? "job" : query.get("view") || "home" };
+    return { job, file: Number(query.get("file") || 0), view: job ? "job" : query.get("view") === "machine" ? "machine" : "home" }; // gradio has views too
   };
   app.address = ({ job = "", file = 0, view = "home" } = {}) => {
     const query = new URLSearchParams(location.search);

@@ -4,6 +4,7 @@ runApp.parts.form = (element) => {
   const { el, t, facts } = app;
   let chosen = [];
   let sending = null;
+  let submitting = false;
 
   // --- recordings ----------------------------------------------------------------------------------------------------
   const input = el("input.ra-unseen", { type: "file", multiple: true, id: "ra-files", "aria-describedby": "ra-limit" });
@@ -54,7 +55,8 @@ runApp.parts.form = (element) => {
     app.write(go, sending ? t("stop_sending") : chosen.length > 1 ? t("go_many", { n: chosen.length }) : t("go"));
     go.classList.toggle("ra-primary", !sending);
     go.classList.toggle("ra-plain", Boolean(sending));
-    rest.disabled = Boolean(sending);
+    rest.disabled = submitting;
+    go.disabled = submitting && !sending;
   };
   input.addEventListener("change", () => {
     take([...input.files]);
@@ -128,12 +130,12 @@ runApp.parts.form = (element) => {
     field("model", model),
     el("fieldset.ra-who", {}, el("legend", {}, t("speakers")),
       el("div.ra-choice", {}, who.map((each) => tick(each, t(`speakers_${each.value}`)))), apart),
-    el("details", {}, el("summary", {}, t("more")),
+    el("details", {}, el("summary", {}, t("more")), el("div.ra-more-fields", {},
       field("prompt", prompt, { hint: t("prompt_hint") }),
       field("hotwords", hotwords, { hint: t("hotwords_hint") }),
       el("fieldset.ra-formats", {}, el("legend", {}, t("formats")),
         el("div.ra-choice", {}, formats.map((each) => tick(each, each.value))),
-        el("p.ra-hint", {}, t("formats_hint")))));
+        el("p.ra-hint", {}, t("formats_hint"))))));
   const { settings } = facts;
   element.append(el("form.ra-card.ra-form", { "aria-labelledby": "ra-form-title", onsubmit: (event) => submit(event) },
     el("h2", { id: "ra-form-title" }, t("new")),
@@ -204,10 +206,24 @@ runApp.parts.form = (element) => {
       sending.abort();
       return;
     }
+    if (submitting) return;
     if (recorder.recording()) await recorder.end();
     if (!chosen.length) {
       complain(t("nothing_chosen"));
       input.focus();
+      return;
+    }
+    const numbers = { exactly: [exactly], between: [least, most] }[who[1].checked && count.value] || [];
+    const wrong = numbers.find((each) => !each.checkValidity() || Number.isNaN(each.valueAsNumber));
+    if (wrong) {
+      complain(t("bad_number", { n: facts.most_speakers }));
+      wrong.focus();
+      return;
+    }
+    if (!formats.some((each) => each.checked)) {
+      complain(t("no_format"));
+      formats[0].closest("details").open = true;
+      formats[0].focus();
       return;
     }
     if (who[1].checked && count.value === "between" && least.valueAsNumber > most.valueAsNumber) {
@@ -217,25 +233,32 @@ runApp.parts.form = (element) => {
     }
     complain("");
     const asked = options();
+    const batch = [...chosen]; // more may be chosen, or recorded, meanwhile
+    submitting = true;
     try {
-      for (const one of chosen) one.path ??= await send(one);
+      for (const one of batch) one.path ??= await send(one);
       sending = null;
-      const files = chosen.map((one) => ({ upload: one.path, name: one.file.name }));
+      draw();
+      const files = batch.map((one) => ({ upload: one.path, name: one.file.name }));
       const answer = await app.call("submit", { files, options: asked });
       if (answer === null) throw new Error(t("no_answer"));
       if (answer.error) {
-        if (answer.lost) for (const one of chosen) one.path = null;
+        if (answer.lost) for (const one of batch) one.path = null;
         throw new Error(answer.error);
       }
-      app.say(t("queued_now", { name: chosen[0].file.name }));
+      app.say(t("queued_now", { name: batch[0].file.name }));
       app.tell("submitted", answer.id);
-      chosen = [];
+      chosen = chosen.filter((one) => !batch.includes(one));
       app.soon();
     } catch (error) {
       complain(error.message);
     } finally {
       sending = null;
+      submitting = false;
       draw();
     }
   };
+  window.addEventListener("beforeunload", (event) => {
+    if (chosen.length || recorder.recording() || document.querySelector(".ra-writing")) event.preventDefault();
+  });
 };

@@ -103,7 +103,7 @@ runApp.parts.job = (element) => {
     const many = detail.files.length > 1;
 
     app.write(title, many ? t("job_of", { name: job.name, n: detail.files.length - 1 }) : job.name);
-    badge.set(job.state);
+    badge.set(job.state, job);
     app.write(about, [
       job.state === "queued" && (open.ahead ? t("ahead", { n: open.ahead }) : t("next")),
       (job.seconds > 0 || job.state === "done") && t("took", { time: app.spell(job.seconds) }),
@@ -125,15 +125,18 @@ runApp.parts.job = (element) => {
       bar.set(job.progress);
     }
 
-    const errors = [job.error, file.error].filter((line, at, lines) => line && lines.indexOf(line) === at);
+    const errors = [file.error || (job.done ? "" : job.error)].filter(Boolean);
     const shownError = errors.join("\n");
     if (problem.dataset.text !== shownError) {
       problem.dataset.text = shownError;
       problem.replaceChildren(...errors.map((line) => el("p", {}, line)));
     }
     app.show(problem, errors.length > 0);
-    app.list(notes, file.notes, (note) => note, (note) => el("li", {}, note));
-    app.show(notes, file.notes.length > 0);
+    const over = job.state !== "queued" && job.state !== "running";
+    const there = file.state === "done" || (over && file.duration > 0);
+    const said = there && file.state !== "done" ? [t("partial"), ...file.notes] : file.notes;
+    app.list(notes, said, (note) => note, (note) => el("li", {}, note));
+    app.show(notes, said.length > 0);
 
     app.show(fileBox, many);
     if (many) {
@@ -155,15 +158,14 @@ runApp.parts.job = (element) => {
       audio.setAttribute("aria-label", t("play_of", { name: file.name }));
     }
 
-    const done = file.state === "done";
-    app.show(downloadBox, done || job.done > 0);
-    if (done) {
+    app.show(downloadBox, there || (over && job.done > 0));
+    if (there && over) {
       app.list(downloads, app.facts.formats, (form) => form, (form) => el("a.ra-chip", { download: "" }, form), (link, form) => {
         link.href = `${app.root}jobs/${id}/${index}/transcript.${form}`;
         link.setAttribute("aria-label", t("download_as", { name: file.name, form }));
       });
     } else downloads.replaceChildren();
-    if (job.done > 0) {
+    if (over && (there || job.done > 0)) {
       all.href = `${app.root}jobs/${id}/all.zip`;
       app.write(all, t("zip"));
       downloads.append(all);

@@ -52,7 +52,7 @@ runApp.parts.jobs = (element) => {
     const { parts } = row;
     const percent = Math.round(job.progress * 100);
     app.write(parts.about, [job.files > 1 && t("files_done", { n: job.files, done: job.done }), app.when(job.created)].filter(Boolean).join(" · "));
-    parts.badge.set(job.state);
+    parts.badge.set(job.state, job);
     const running = job.state === "running";
     app.write(parts.doing, running && job.stage ? `${app.doing(job)} · ${percent} %` : app.doing(job));
     app.show(parts.bar, running);
@@ -80,6 +80,8 @@ runApp.parts.jobs = (element) => {
     app.show(more, all.length > shown);
     if (all.length > shown) app.write(more, t("show_more", { n: Math.min(STEP, all.length - shown), all: all.length }));
     element.dataset.drawn = "";
+    const row = rows.querySelector(".ra-fresh");
+    if (row && row.getBoundingClientRect().top > innerHeight) row.scrollIntoView({ block: "center" }); // on a phone
   };
   app.on("submitted", (id) => {
     fresh = id;

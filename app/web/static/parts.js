@@ -73,9 +73,10 @@
   // queued, running, done, failed, cancelled: a sign and a word, so that no colour is needed to tell them apart.
   app.badge = (state = "queued") => {
     const badge = el("span.ra-badge", {}, el("span.ra-sign", { "aria-hidden": "true" }), el("span"));
-    badge.set = (now) => {
+    badge.set = (now, job = {}) => {
       badge.dataset.state = now;
-      app.write(badge.lastChild, t(`state_${now}`));
+      const partly = now === "failed" && job.done > 0;
+      app.write(badge.lastChild, partly ? t("some_done", { done: job.done, n: job.files }) : t(`state_${now}`));
     };
     badge.set(state);
     return badge;
@@ -85,6 +86,7 @@
   app.doing = (job) => {
     if (job.state !== "running") return "";
     if (!job.stage || job.stage === "starting the worker") return t("starting");
+    if (job.stage === "finding the models") return t("finding");
     const fetched = /^(downloading|waiting for|checking) (.+)$/.exec(job.stage);
     if (fetched) return t(`fetch_${fetched[1].split(" ")[0]}`, { name: fetched[2] });
     const key = `stage_${job.stage}`;

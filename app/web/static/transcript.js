@@ -53,7 +53,7 @@ runApp.transcript = ({ audio, speakers, speakerBox }) => {
     app.show(hint, lines.length > 0);
     if (then !== shown) {
       shown = then;
-      if (file.state === "waiting") return;
+      if (file.state === "waiting" && !file.duration) return;
       const answer = await app.call("lines", where);
       if (key !== now) return;
       if (!answer?.lines) {
