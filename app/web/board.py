@@ -138,18 +138,20 @@ class Board:
         if transcript is None:
             raise UsageError("there is no transcript yet")
         job = self._store.get(id, visitor)
-        if not job.over:
-            raise UsageError("it is still being worked on")
         whole = job.files[index].state == "done"
+        if not whole and not job.over:
+            raise UsageError("it is still being worked on")
         return f"{_stems(job)[index]}{'' if whole else '.partial'}.{form}", WRITERS[form](transcript, SubtitleStyle())
 
     def zip(self, visitor: str, id: str) -> tuple[str, bytes]:
-        """The name for it, and all transcripts there are, in the formats that the job asked for."""
+        """The name for it, and all transcripts there are, in the formats that the job asked for; of a job under way,
+        those that are done.
+        """
         job = self._store.get(id, visitor)
         into = io.BytesIO()
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-            for index in range(len(job.files)):
-                if self.transcript(visitor, id, index) is not None:
+            for index, file in enumerate(job.files):
+                if (job.over or file.state == "done") and self.transcript(visitor, id, index) is not None:
                     for form in job.options.formats:
                         archive.writestr(*self.download(visitor, id, index, form))
         stem = _stems(job)[0] if len(job.files) == 1 else f"job-{job.number}"

@@ -73,6 +73,6 @@ runApp.parts.head = (element) => {
     const open = app.jobs.get(app.place().job);
     const running = open?.state === "running" ? open : [...app.jobs.values()].find((job) => job.state === "running");
     const shown = open ? `${open.name} · run-app` : "run-app";
-    document.title = running?.stage ? `${Math.round(running.progress * 100)} % · ${shown}` : shown;
+    document.title = running?.progress ? `${Math.round(running.progress * 100)} % · ${shown}` : shown;
   });
 };

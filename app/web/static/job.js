@@ -106,7 +106,7 @@ runApp.parts.job = (element) => {
     badge.set(job.state, job);
     app.write(about, [
       job.state === "queued" && (open.ahead ? t("ahead", { n: open.ahead }) : t("next")),
-      (job.seconds > 0 || job.state === "done") && t("took", { time: app.spell(job.seconds) }),
+      (job.seconds > 0 || job.state === "done") && t(job.state === "running" ? "so_far" : "took", { time: app.spell(job.seconds) }),
       file.duration > 0 && t("length", { time: app.clock(file.duration) }),
       file.language && app.spoken(file.language),
       app.when(job.created),
@@ -121,8 +121,8 @@ runApp.parts.job = (element) => {
     if (running) {
       const of = many && job.index !== null ? t("of_files", { at: job.index + 1, n: detail.files.length, name: detail.files[job.index].name }) : "";
       app.write(doing, [app.doing(job), of].filter(Boolean).join(" · "));
-      app.write(percent, job.stage ? `${Math.round(job.progress * 100)} %` : "");
-      bar.set(job.progress);
+      app.write(percent, job.progress ? `${Math.round(job.progress * 100)} %` : "");
+      bar.set(job.progress || null);
     }
 
     const errors = [file.error || (job.done ? "" : job.error)].filter(Boolean);
@@ -158,14 +158,14 @@ runApp.parts.job = (element) => {
       audio.setAttribute("aria-label", t("play_of", { name: file.name }));
     }
 
-    app.show(downloadBox, there || (over && job.done > 0));
-    if (there && over) {
+    app.show(downloadBox, there || job.done > 0);
+    if (there) {
       app.list(downloads, app.facts.formats, (form) => form, (form) => el("a.ra-chip", { download: "" }, form), (link, form) => {
         link.href = `${app.root}jobs/${id}/${index}/transcript.${form}`;
         link.setAttribute("aria-label", t("download_as", { name: file.name, form }));
       });
     } else downloads.replaceChildren();
-    if (over && (there || job.done > 0)) {
+    if (there || job.done > 0) {
       all.href = `${app.root}jobs/${id}/all.zip`;
       app.write(all, t("zip"));
       downloads.append(all);

@@ -54,9 +54,9 @@ runApp.parts.jobs = (element) => {
     app.write(parts.about, [job.files > 1 && t("files_done", { n: job.files, done: job.done }), app.when(job.created)].filter(Boolean).join(" · "));
     parts.badge.set(job.state, job);
     const running = job.state === "running";
-    app.write(parts.doing, running && job.stage ? `${app.doing(job)} · ${percent} %` : app.doing(job));
+    app.write(parts.doing, running && job.progress ? `${app.doing(job)} · ${percent} %` : app.doing(job));
     app.show(parts.bar, running);
-    if (running) parts.bar.set(job.progress);
+    if (running) parts.bar.set(job.progress || null);
     const worked = job.seconds > 0 || job.state === "done";
     app.write(parts.time, worked ? app.spell(job.seconds) : "–");
     parts.time.parentElement.classList.toggle("ra-none", !worked);

@@ -60,7 +60,13 @@
   app.bar = (label) => {
     const fill = el("span.ra-bar-fill");
     const bar = el("span.ra-bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
-    bar.set = (part) => {
+    bar.set = (part) => { // null: nobody knows how far it is
+      bar.classList.toggle("ra-unknown", part === null);
+      if (part === null) {
+        bar.removeAttribute("aria-valuenow");
+        fill.style.width = "";
+        return;
+      }
       const percent = Math.round(part * 100);
       if (bar.getAttribute("aria-valuenow") === String(percent)) return;
       bar.setAttribute("aria-valuenow", percent);

@@ -154,6 +154,19 @@ def test_a_job_that_was_ended_early_gives_what_it_has_under_another_name(shelf: 
     assert shelf.board.download("", id, 0, "txt")[0] == "a.partial.txt"
 
 
+def test_a_job_under_way_gives_what_is_done(shelf: Shelf) -> None:
+    id = shelf.add("a.wav", "b.wav", formats="txt")
+    job = shelf.store.find(id)
+    job.state, job.files[0].state, job.files[1].state = "running", "done", "running"
+    shelf.store.save(job)
+    for index in (0, 1):
+        shelf.store.save_transcript(job, index, TALK)
+
+    assert shelf.board.download("", id, 0, "txt")[0] == "a.txt"
+    _, content = shelf.board.zip("", id)
+    assert zipfile.ZipFile(io.BytesIO(content)).namelist() == ["a.txt"]
+
+
 def test_a_recording_named_twice_is_taken_twice_and_none_is_lost_where_one_is_missing(shelf: Shelf) -> None:
     upload = shelf.folder.parent / "upload"
     upload.write_text("sound")
