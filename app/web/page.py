@@ -20,6 +20,7 @@ from app.web.options import DEFAULT_FORMATS, FORMATS, MOST_SPEAKERS
 
 STATIC = Path(__file__).with_name("static")
 SCRIPTS = ("base", "parts", "head", "form", "record", "jobs", "job", "transcript", "memory", "machine")
+STYLES = ("frame", "views")
 PARTS = ("head", "form", "jobs", "job", "machine")
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -66,7 +67,7 @@ def build(board: Board, facts: PageFacts) -> gr.Blocks:
 def mount_arguments() -> dict[str, Any]:
     """For gr.mount_gradio_app."""
     scripts = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    style = (STATIC / "page.css").read_text(encoding="utf-8")
+    style = "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     return {
         # As css= gradio would put its own container before each selector: what the document says of itself is above it.
         "head": f'<style>{style}</style><script>"use strict";\n{scripts}</script>',
