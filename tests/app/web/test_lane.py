@@ -293,11 +293,13 @@ def test_a_crash_in_the_middle_goes_on_at_the_next_start(opened: Open, folder: P
 def test_a_worker_that_dies_is_explained_and_the_next_goes_on(opened: Open) -> None:
     page = opened()
     id = page.submit(sample())
+    killed: set[int] = set()
     for _ in range(2):
-        page.until(id, lambda job: job.stage == "asr" and job.index is not None)
-        (pid,) = workers()
+        page.until(id, lambda job: job.index is not None and job.stage == "asr" and bool({*workers()} - killed))
+        (pid,) = {*workers()} - killed
+        killed.add(pid)
         os.kill(pid, signal.SIGABRT)
-        page.until(id, lambda job, pid=pid: pid not in workers())  # type: ignore[misc]
+        page.until(id, lambda job: job.stage != "asr" or job.index is None or job.over)
 
     job = page.over(id)
 
