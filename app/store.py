@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,25 @@ def write_atomically(path: Path, content: str, before: Callable[[], None] = lamb
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def bring(path: Path, place: Path) -> None:
+    """The same file in another place, or, on another disk, its like; there after a power cut, too."""
+    try:
+        place.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        shutil.copyfile(path, place)
+    to_disk(place)
+
+
+def to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

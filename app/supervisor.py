@@ -117,10 +117,6 @@ class Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def death(self) -> Death | None:
         """What its end means; None where it ended well, or lives."""
         code = self._process.poll()

@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
 import re
 import secrets
 import shutil
@@ -29,7 +27,7 @@ from typing import Any, Literal
 
 from app.audio import MEDIA_SUFFIXES
 from app.errors import in_a_line
-from app.store import PART, write_atomically
+from app.store import PART, bring, to_disk, write_atomically
 from app.transcript import Transcript, from_dict
 from app.web.options import Options
 
@@ -135,7 +133,7 @@ class JobStore:
             recordings = []
             for index, (name, path) in enumerate(files):
                 ours = f"{index:03}{_suffix(name)}"
-                _link(path, part / ours)
+                bring(path, part / ours)
                 recordings.append(Recording(_label(name), ours, (part / ours).stat().st_size))
             with self._lock:
                 self._last += 1
@@ -149,7 +147,7 @@ class JobStore:
                 }
                 write_atomically(part / _JOB, json.dumps(asked, indent=1))
                 part.rename(self.folder / id)
-                _to_disk(self.folder)
+                to_disk(self.folder)
                 self._live[id] = job
             for _, path in files:
                 path.unlink(missing_ok=True)
@@ -268,25 +266,6 @@ class JobStore:
 def _copy(job: Job) -> Job:
     files = [dataclasses.replace(each, notes=list(each.notes)) for each in job.files]
     return dataclasses.replace(job, files=files, lines=list(job.lines))
-
-
-def _link(path: Path, place: Path) -> None:
-    """The same file in another place, or, on another disk, its like; there after a power cut, too."""
-    try:
-        place.hardlink_to(path)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-            raise
-        shutil.copyfile(path, place)
-    _to_disk(place)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _label(name: str) -> str:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import queue
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from app import messages
 from app.errors import UsageError, WorkError, in_a_line
-from app.inputs import Input
-from app.request import Request, check_device
-from app.runner import Front, Runner, Stopped
+from app.runner import Runner, Stopped
 from app.settings import Settings
-from app.stages.diarize import Speakers
 from app.store import state_folder
 from app.supervisor import Log, Worker
-from app.transcribe import prepare
+from app.web.asking import Preloading, ask, find_models
 from app.web.front import JobFront
 from app.web.jobs import Job, JobStore
-from app.web.options import LONGEST_S, Options
+from app.web.options import Options
 
 STOP_S = 2.0
 """That the lane's thread has to put down how its job is."""
-LOOK_S = 0.1
-ARTEFACTS = "artefacts"
-"""What the command keeps its stages' results in; who logs in has such a folder of his own."""
 
 
 class Lane:
@@ -200,8 +189,8 @@ class Lane:
         job.state, job.error = "running", ""
         front.save()
         try:
-            request = self._request(job.options, front.inputs(), job.owner)
-            prepared = _beside(lambda: self._prepare(request, front), front.stop)
+            request = ask(self._settings, job.options, front.inputs(), owner=job.owner, offline=self._offline)
+            prepared = find_models(request, front, front.stop)
             runner = Runner(prepared, front, front, worker=self._lent, last=False, stopped=front.stop.is_set)
             runner.run(request.inputs)
             lost = [each.error for each in job.files if each.state != "done"]
@@ -221,32 +210,6 @@ class Lane:
         with suppress(OSError):
             self._store.save_memory(job, front.curve.as_json())
         front.save()
-
-    def _prepare(self, request: Request, front: Front) -> messages.Job:
-        check_device(request.settings.device)
-        front.step("finding the models")
-        return prepare(request, front)
-
-    def _request(self, options: Options, inputs: list[Input], owner: str) -> Request:
-        settings = self._settings
-        return Request(
-            inputs,
-            Path(),  # nothing is written there: a JobFront keeps the transcripts
-            options.formats,
-            dataclasses.replace(settings, model=options.model or settings.model),
-            "faster-whisper",
-            "silero",
-            options.language or None,
-            self._offline,
-            task="translate" if options.translate else "transcribe",
-            prompt=options.prompt or None,
-            hotwords=options.hotwords or None,
-            diarizer="auto" if options.wants_speakers else None,
-            speakers=Speakers(options.speakers, options.min_speakers, options.max_speakers),
-            names=options.names,
-            longest_s=LONGEST_S,
-            artefacts=ARTEFACTS if not owner else f"{ARTEFACTS}-{hashlib.sha256(owner.encode()).hexdigest()[:16]}",
-        )
 
     @contextmanager
     def _lent(self) -> Iterator[Worker]:
@@ -281,10 +244,10 @@ class Lane:
 
     def _preload(self) -> None:
         """What a first job would load; one that keeps nothing loaded has at least its libraries then."""
-        front = _Preloading()
+        front = Preloading()
         try:
-            request = self._request(Options(diarize=self._settings.resident), [], "")
-            job = _beside(lambda: self._prepare(request, front), self._ending)
+            request = ask(self._settings, Options(diarize=self._settings.resident), [], offline=self._offline)
+            job = find_models(request, front, self._ending)
             with self._lent() as worker:
                 worker.give(job, last=False)
                 for message in worker.messages():
@@ -305,42 +268,3 @@ class Lane:
         finally:
             with self._changed:
                 self._loading, self._idle_since = False, time.monotonic()
-
-
-def _beside(work: Callable[[], messages.Job], stop: threading.Event) -> messages.Job:
-    """What `work` gives. Raises Stopped at once when it is to end: a hub that doesn't answer can only be left alone."""
-    done: queue.SimpleQueue[tuple[messages.Job | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            done.put((work(), None))
-        except BaseException as error:
-            done.put((None, error))
-
-    threading.Thread(target=run, daemon=True, name="prepare").start()
-    while not stop.is_set():
-        with suppress(queue.Empty):
-            job, error = done.get(timeout=LOOK_S)
-            if error:
-                raise error
-            assert job
-            return job
-    raise Stopped
-
-
-class _Preloading:
-    """A front that nobody waits for."""
-
-    def say(self, line: str, style: str | None = None) -> None:
-        print(f"run-app: preload: {line}", file=sys.stderr, flush=True)
-
-    def step(self, stage: str, what: str = "") -> None: ...
-
-    def advance(self, done: float, total: float, unit: str) -> None: ...
-
-    def failed(self, item: Input, reason: str) -> None: ...
-
-    def first(self, item: Input, transcript: Any) -> None: ...
-
-    def final(self, item: Input, transcript: Any) -> bool:
-        return True
