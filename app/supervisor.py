@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -61,7 +61,7 @@ class Worker:
     end of that, again and again.
     """
 
-    def __init__(self, log: Log, module: str = "app.worker") -> None:
+    def __init__(self, log: Log, module: str = "app.worker", environment: Mapping[str, str] | None = None) -> None:
         self.log = log
         self._before = read_surroundings()
         heard, told = os.pipe()
@@ -73,7 +73,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, str(told), str(lifeline)],
                 # What the models need is on this machine by now; no library has to look for it elsewhere.
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env={**os.environ, **(environment or {}), "HF_HUB_OFFLINE": "1"},
                 stdin=subprocess.PIPE,
                 stdout=log.file,
                 stderr=log.file,

@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
     add("--compute-type", type=argument(one_of(COMPUTE_TYPES)), metavar="TYPE", help="as float16, int8; or auto *")
     add("--batch-size", type=argument(positive), metavar="N", help="segments decoded together on a card *")
     add("--threads", type=argument(positive), metavar="N", help="CPU threads of all workers together *")
-    add("--workers", type=argument(positive), default=1, metavar="N", help="processes side by side (default: 1)")
+    add("--workers", type=argument(positive), metavar="N", help="side by side (default: as memory and cards allow)")
     resident = "one worker keeps every model for all steps, or each step's process ends with it *"
     add("--resident", action=argparse.BooleanOptionalAction, help=resident)
     add("--offline", action="store_true", help="ask no network; models must be on this machine")

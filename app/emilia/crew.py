@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,6 +10,9 @@ from types import TracebackType
 
 from app.display import Display
 from app.emilia.ledger import Ledger
+from app.emilia.places import Places
+from app.emilia.progress import StepProgress
+from app.emilia.queue import Queue
 from app.emilia.steps import Item
 from app.emilia.worker import StepTask
 from app.errors import UsageError, WorkError
@@ -28,46 +30,41 @@ Make = Callable[[str, tuple[Item, ...]], StepTask]
 class Crew:
     """So many workers side by side. A context manager that leaves none behind."""
 
-    def __init__(self, number: int, ledger: Ledger, display: Display, make: Make, *, resident: bool) -> None:
-        self._number, self._ledger, self._display, self._make = number, ledger, display, make
+    def __init__(self, places: Places, ledger: Ledger, display: Display, make: Make, *, resident: bool) -> None:
+        self._places, self._ledger, self._display, self._make = places, ledger, display, make
         self._resident = resident
         self._lock = threading.Lock()
         self._alive: dict[int, tuple[ExitStack, Worker, Log]] = {}
         self._over = False
-        self.peaks: dict[str, int] = {}
-        """By step, the most bytes that its workers had resident at once, each at its highest."""
 
     def take(self, step: str, items: Sequence[Item]) -> None:
         """All of these through one step. Those that failed are in the ledger. Raises UsageError and WorkError."""
-        shares = [share for share in _shared_out(items, self._number) if share]
-        progress = _Progress(step, items, self._display, self._lock)
-        with ThreadPoolExecutor(len(shares), "crew") as pool:
-            futures = [pool.submit(self._work, place, step, share, progress) for place, share in enumerate(shares)]
+        number = min(self._places.number, len(items))
+        queue = Queue(items, number)
+        progress = StepProgress(step, items, self._display, self._lock)
+        with ThreadPoolExecutor(number, "crew") as pool:
+            futures = [pool.submit(self._work, place, step, queue, progress) for place in range(number)]
             try:
                 for future in futures:
                     future.result()
             except BaseException:
                 self._over = True
-                self._end(kill=True)  # the other threads hear the end of their workers
+                self._kill()  # the other threads hear the end of their workers
                 raise
-        progress.end(self.peaks.get(step, 0))
+        progress.end()
 
-    def _work(self, place: int, step: str, items: list[Item], progress: _Progress) -> None:
-        pending, deaths = items, 0
-        while pending and not self._over:
+    def _work(self, place: int, step: str, queue: Queue, progress: StepProgress) -> None:
+        deaths = 0
+        while not self._over and (items := queue.handful()):
             worker, log = self._worker(place)
-            worker.give(self._make(step, tuple(pending)), last=not self._resident)
-            left = dict(enumerate(pending))
-            under_way, died = self._hear(worker, log, pending, left, progress), worker.death()
-            peak = max((reading.peak for reading in worker.memory.resident.values()), default=0)
-            with self._lock:
-                progress.peaks[place] = max(progress.peaks.get(place, 0), peak)
-                self.peaks[step] = sum(progress.peaks.values())
+            worker.give(self._make(step, tuple(items)), last=False)
+            left = dict(enumerate(items))
+            under_way, died = self._hear(worker, log, items, left, progress), worker.death()
+            progress.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
             if self._over:
                 return
-            if died or not self._resident:
+            if left:  # it has ended: else it says of each what became of it
                 self._dismiss(place)
-            if left:
                 line = died.line if died else "the worker ended and left recordings undone"
                 where = f"its log is {log.keep()}"
                 if under_way is None:
@@ -77,12 +74,14 @@ class Crew:
                     self._say(f"{step}: {line}; trying once more in a fresh worker", "yellow")
                 else:
                     self._failed(left[under_way], f"{step}: {line}; {where}")
-            pending = [
-                item for item in pending if not self._ledger.is_done(item.key) and not self._ledger.tries(item.key).over
-            ]
+            queue.put_back(
+                item for item in items if not self._ledger.is_done(item.key) and not self._ledger.tries(item.key).over
+            )
+        if not self._resident:
+            self._dismiss(place)
 
     def _hear(
-        self, worker: Worker, log: Log, items: Sequence[Item], left: dict[int, Item], progress: _Progress
+        self, worker: Worker, log: Log, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
     ) -> int | None:
         """All it says; takes from `left` what it is through with. Returns what it was at, None: loading."""
         under_way: int | None = None
@@ -94,9 +93,9 @@ class Crew:
                     self._say(f"{step}: {what}")
                 case Progress(_, file, done_s):
                     progress.at(items[file], done_s)
-                case Finished(_, file):
+                case Finished(_, file, _, _, audio_s):
                     left.pop(file)
-                    progress.done(items[file])
+                    progress.done(items[file], audio_s)
                 case Noted(text):
                     self._say(text, "yellow")
                 case Failed(reason, None, bug):
@@ -119,24 +118,21 @@ class Crew:
             if place not in self._alive:
                 stack = ExitStack()
                 log = stack.enter_context(Log(state_folder("logs")))
-                self._alive[place] = stack, stack.enter_context(Worker(log, MODULE)), log
+                worker = stack.enter_context(Worker(log, MODULE, self._places.environment(place)))
+                self._alive[place] = stack, worker, log
             _, worker, log = self._alive[place]
             return worker, log
 
     def _dismiss(self, place: int) -> None:
         with self._lock:
-            stack, *_ = self._alive.pop(place)
-        stack.close()
+            alive = self._alive.pop(place, None)
+        if alive:
+            alive[0].close()
 
-    def _end(self, *, kill: bool = False) -> None:
+    def _kill(self) -> None:
         with self._lock:
-            workers = list(self._alive.values())
-        for _, worker, _ in workers:
-            if kill:
+            for _, worker, _ in self._alive.values():
                 worker.kill()
-        if not kill:
-            for place in list(self._alive):
-                self._dismiss(place)
 
     def _say(self, line: str, style: str | None = None) -> None:
         with self._lock:
@@ -148,70 +144,5 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
-
-
-class _Progress:
-    """How far a step has come: files, seconds of audio, times real time, and how long it will take."""
-
-    def __init__(self, step: str, items: Sequence[Item], display: Display, lock: threading.Lock) -> None:
-        self._step, self._display, self._lock = step, display, lock
-        self._total_s, self._files = sum(item.seconds for item in items), len(items)
-        self._done_s, self._done, self._begin = 0.0, 0, time.monotonic()
-        self._parts: dict[str, float] = {}
-        self.peaks: dict[int, int] = {}
-        with lock:
-            display.step(step, _files(self._files))
-
-    def at(self, item: Item, done_s: float) -> None:
-        with self._lock:
-            self._parts[item.key] = done_s
-            self._show()
-
-    def done(self, item: Item) -> None:
-        with self._lock:
-            self._parts.pop(item.key, None)
-            self._done += 1
-            self._done_s += item.seconds
-            self._show()
-
-    def _show(self) -> None:
-        took = time.monotonic() - self._begin
-        if not self._total_s:  # standardise: nobody knows yet how long they are
-            self._display.advance(self._done, self._files, "files")
-            return
-        now = self._done_s + sum(self._parts.values())
-        speed = now / took if took else 0.0
-        left = f", {_clock((self._total_s - now) / speed)} left" if speed else ""
-        unit = f"s of audio, {self._done} of {_files(self._files)}, {speed:.1f} x real time{left}"
-        self._display.advance(now, self._total_s, unit)
-
-    def end(self, peak: int) -> None:
-        took = max(time.monotonic() - self._begin, 1e-3)
-        hours = f", {self._done_s / 3600:.2f} h, {self._done_s / took:.1f} x real time" if self._done_s else ""
-        with self._lock:
-            self._display.say(
-                f"{self._step}: {self._done} of {_files(self._files)} in {_clock(took)}{hours}, "
-                f"at most {peak / 2**20:,.0f} MiB"
-            )
-
-
-def _shared_out(items: Sequence[Item], number: int) -> list[list[Item]]:
-    """The longest first, each to whoever has least."""
-    shares: list[list[Item]] = [[] for _ in range(number)]
-    loads = [0.0] * number
-    for item in sorted(items, key=lambda each: -each.seconds):
-        least = loads.index(min(loads))
-        shares[least].append(item)
-        loads[least] += item.seconds or 1.0
-    return shares
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'s' * (number != 1)}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        for place in list(self._alive):
+            self._dismiss(place)

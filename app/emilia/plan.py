@@ -49,6 +49,8 @@ class Recording:
     source: Source
     content: str
     """Key of its content; empty where it could not be read."""
+    size: int
+    """Bytes."""
     failed: tuple[str, str] | None = None
     """The step it has failed at, and why: nothing more is done for it."""
     quarantined: bool = False
@@ -119,8 +121,8 @@ class Plan:
         recording.keys[step] = key
         heard = "standardise" if step == "separate" else self._sound
         audio = "" if step == "standardise" else str(self._ledger.audio(recording.keys[heard]))
-        seconds = self.duration(recording) / SAMPLE_RATE
-        return Item(recording.source.id, str(recording.source.path), key, audio, given, seconds)
+        seconds = self.duration(recording) / SAMPLE_RATE if audio else 0.0
+        return Item(recording.source.id, str(recording.source.path), key, audio, given, seconds, recording.size)
 
     def is_done(self, step: str, item: Item, out: Path) -> bool:
         """A result whose sound or files somebody has removed is not."""

@@ -17,6 +17,7 @@ from app.emilia import reasons
 from app.emilia.crew import Crew
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
+from app.emilia.places import need, places, visible_cards
 from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
 from app.emilia.release import rows
 from app.emilia.settings import EmiliaSettings
@@ -34,6 +35,7 @@ from app.settings import Settings
 from app.stages.asr import VERSION as ASR_VERSION
 from app.stages.asr_options import AsrOptions
 from app.store import write_atomically
+from app.surroundings import read_surroundings
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class EmiliaRequest:
     app: Settings
     diarizer: str
     offline: bool
-    workers: int
+    workers: int | None
+    """Side by side; None: as many as the machine bears."""
     redo: bool
     """Go on where the last run in OUT was asked for something else."""
     retry: bool
@@ -115,6 +118,15 @@ class _Run:
         self._tables = Tables(request.out)
         self._plan = Plan(ledger, self._shapes, request.emilia)
         self._recordings: list[Recording] = []
+        self._places = places(
+            request.workers,
+            request.app.threads,
+            request.app.device,
+            need(Path(models.recogniser.model), resident=request.app.resident),
+            len(request.sources),
+            read_surroundings(),
+            visible_cards() if request.app.device != "cpu" else [],
+        )
 
     def check_settings(self) -> None:
         """Say what differs from the last run here. Raises UsageError unless that is meant."""
@@ -134,13 +146,11 @@ class _Run:
             self._ledger.forget_tries()
         chosen = [source for source in self._request.sources if not self._request.shard or self._in_shard(source)]
         part = f" of {len(self._request.sources)} (shard {self._request.shard})" if self._request.shard else ""
-        self._display.say(f"{len(chosen)}{part} recordings")
+        self._display.say(f"{len(chosen)}{part} recordings, {self._places.said}")
         self._recordings = [self._take(source) for source in chosen]
         self._ledger.keep_contents()
-        make = self._task
-        with Crew(
-            self._request.workers, self._ledger, self._display, make, resident=self._request.app.resident
-        ) as crew:
+        resident = self._request.app.resident
+        with Crew(self._places, self._ledger, self._display, self._task, resident=resident) as crew:
             for step in self._plan.steps:
                 if step == "export":
                     if self._request.shard:
@@ -167,13 +177,13 @@ class _Run:
 
     def _take(self, source: Source) -> Recording:
         try:
-            return Recording(source, self._ledger.content(source))
+            return Recording(source, self._ledger.content(source), source.path.stat().st_size)
         except OSError as error:
-            return Recording(source, "", ("standardise", f"{source.path}: {error.strerror}"))
+            return Recording(source, "", 0, ("standardise", f"{source.path}: {error.strerror}"))
 
     def _task(self, step: str, items: tuple[Item, ...]) -> StepTask:
         request = self._request
-        threads = max(1, request.app.threads // request.workers)
+        threads = self._places.threads
         models = dataclasses.replace(
             self._models, recogniser=dataclasses.replace(self._models.recogniser, threads=threads)
         )
@@ -185,7 +195,6 @@ class _Run:
             models,
             request.app.device,
             threads,
-            request.app.resident,
         )
 
     def _step(self, step: str, crew: Crew) -> None:

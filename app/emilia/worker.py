@@ -1,6 +1,6 @@
 """The child process that takes recordings through one step: `python -P -m app.emilia.worker`, as app.worker is started.
 
-With a task that keeps its models it does for the next step as well; else its end gives all memory back.
+It keeps what it has loaded for the tasks to come: who wants the memory back ends it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from app import memory
 from app.emilia.ledger import Ledger
-from app.emilia.settings import EmiliaSettings
+from app.emilia.settings import SAMPLE_RATE, EmiliaSettings
 from app.emilia.steps import Item, Step
 from app.errors import InputError, UsageError, WorkError, in_a_line
 from app.messages import Failed, Finished, Loaded, Message, Noted, Progress, Started
@@ -52,8 +53,6 @@ class StepTask:
     device: str
     """`auto`, `cpu` or `cuda`."""
     threads: int
-    resident: bool
-    """Keep the model for tasks to come."""
 
 
 def make_step(name: str, settings: EmiliaSettings, models: Models, device: str, threads: int, out: Path) -> Step:
@@ -98,14 +97,14 @@ def work(task: StepTask, tell: Tell, kept: dict[str, Step]) -> None:
     if step is None:
         step = make_step(task.step, task.settings, task.models, task.device, task.threads, out)
         _load(step, tell)
-    if task.resident:
         kept[task.step] = step
     ledger = Ledger(out)
     for index, item in enumerate(task.items):
         tell(Started(step.name, index))
         begin = time.monotonic()
         try:
-            ledger.finish(item.key, _run(step, item, ledger, tell, index))
+            result = _run(step, item, ledger, tell, index)
+            ledger.finish(item.key, result)
         except InputError as error:
             tell(Failed(str(error), index))
         except (UsageError, WorkError):
@@ -117,10 +116,10 @@ def work(task: StepTask, tell: Tell, kept: dict[str, Step]) -> None:
             traceback.print_exc()
             tell(Failed(in_a_line(error), index, bug=True))
         else:
-            tell(Finished(step.name, index, begin, time.monotonic() - begin, item.seconds))
-    if not task.resident:
-        step.release()
-        memory.release()
+            seconds = item.seconds
+            if step.name == "standardise":  # which finds out how long a recording is
+                seconds = result["samples"] / SAMPLE_RATE
+            tell(Finished(step.name, index, begin, time.monotonic() - begin, seconds))
 
 
 def _load(step: Step, tell: Tell) -> None:
@@ -136,7 +135,7 @@ def _load(step: Step, tell: Tell) -> None:
     tell(Loaded(step.name, what, time.monotonic() - begin))
 
 
-def _run(step: Step, item: Item, ledger: Ledger, tell: Tell, index: int) -> object:
+def _run(step: Step, item: Item, ledger: Ledger, tell: Tell, index: int) -> Any:
     def share(done: float) -> None:
         tell(Progress(step.name, index, done * item.seconds, item.seconds))
 

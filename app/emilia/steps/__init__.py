@@ -28,7 +28,14 @@ class Item:
     given: Any = None
     """What else the step needs, JSON-able."""
     seconds: float = 0.0
-    """Of audio, for the progress; 0: not known yet."""
+    """Of audio; 0: not known yet."""
+    size: int = 0
+    """Bytes of the recording, where its seconds are not known."""
+
+    @property
+    def weight(self) -> float:
+        """What it will take, beside others of the same step: seconds of audio, or bytes."""
+        return self.seconds or float(self.size) or 1.0
 
 
 class Step(Protocol):
