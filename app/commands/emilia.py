@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
     add("--format", metavar="CODEC", help="of the segments: mp3 or flac (default: mp3)")
     add("--redo", action="store_true", help="go on in an OUT that was made with other settings")
     add("--retry", action="store_true", help="try again the recordings in quarantine")
+    add("--prune", action="store_true", help="at the end, remove results that the dataset has no use for any more")
     add("--diarizer", default="auto", metavar="MODEL", help="community-1, embedded, or a folder (default: auto)")
     add("--model", metavar="MODEL", help="Whisper's name or folder *")
     add("--device", type=argument(one_of(DEVICES)), metavar="DEVICE", help=f"{', '.join(DEVICES)} *")
@@ -108,5 +109,6 @@ def run(options: argparse.Namespace) -> int:
         options.workers,
         options.redo,
         options.retry,
+        options.prune,
     )
     return emilia(request)

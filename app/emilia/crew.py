@@ -89,8 +89,8 @@ class Crew:
             match message:
                 case Started(_, file):
                     under_way = file
-                case Loaded(step, what) if what:
-                    self._say(f"{step}: {what}")
+                case Loaded(_, what) if what:
+                    progress.loaded(what)
                 case Progress(_, file, done_s):
                     progress.at(items[file], done_s)
                 case Finished(_, file, _, _, audio_s):

@@ -16,7 +16,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,23 @@ class Ledger:
     def reopen(self, key: str) -> None:
         """What was made under this key is no longer in its place."""
         (self.folder / "done" / f"{key}.json").unlink(missing_ok=True)
+
+    def remove_parts(self) -> None:
+        """What killed workers have left unfinished; nobody else may be at work here."""
+        for path in (self.folder / "audio").glob(".*.part*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def prune(self, keys: Container[str]) -> int:
+        """Remove all results but those under these keys; returns the bytes that are free now."""
+        freed = 0
+        for path in [*(self.folder / "done").iterdir(), *(self.folder / "audio").iterdir()]:
+            if path.stem not in keys:
+                freed += path.stat().st_size
+                path.unlink()
+        return freed
 
     def _read(self, name: str) -> Any:
         try:

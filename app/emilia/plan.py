@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from app.emilia.steps.export import Export
 
 CUT_VERSION = FILTER_VERSION = 1
 """Go up when the same turns would give other segments, or the same segments other verdicts."""
-CUT = "overlaps longest_turn_s shortest_s longest_s merge_below_s merge_gap_s merge_span_s".split()
+CUT = "overlaps unbroken longest_turn_s shortest_s longest_s merge_below_s merge_gap_s merge_span_s".split()
 FILTER = (
     "languages language_probability_above dnsmos_min characters_min iqr_factor rate_over shortest_s longest_s".split()
 )
@@ -206,9 +206,3 @@ class Plan:
         names = "start end speaker text language dnsmos".split()
         given = [{name: getattr(each, name) for name in names} for each in self.kept(recording)]
         return [recording.source.id, recording.keys[self._sound], json.dumps(given)], given
-
-
-def candidates_of(plan: Plan, recordings: Iterable[Recording]) -> dict[str, list[Candidate]]:
-    """By source, of all recordings that have come so far."""
-    found = {each.source.id: plan.candidates(each) for each in recordings if not each.failed}
-    return {name: every for name, every in found.items() if every is not None}

@@ -23,11 +23,19 @@ class StepProgress:
         self._total = sum(item.weight for item in items)
         self._at = self._seconds = 0.0
         self._done = 0
+        self._loaded: set[str] = set()
         self._parts: dict[str, float] = {}
         self._peaks: dict[int, int] = {}
         self._begin = time.monotonic()
         with lock:
             display.step(step, _files(self._files))
+
+    def loaded(self, what: str) -> None:
+        """A worker has its model: said of the first."""
+        with self._lock:
+            if what not in self._loaded:
+                self._loaded.add(what)
+                self._display.say(f"{self._step}: {what}")
 
     def at(self, item: Item, done_s: float) -> None:
         """So many seconds of it are done."""
@@ -57,7 +65,8 @@ class StepProgress:
         files = f"{self._done} of {_files(self._files)}"
         if self._known:
             speed = f"{now / took:.1f} x real time" if took else ""
-            self._display.advance(now / 3600, self._total / 3600, f"h, {files}, {speed}{left}")
+            size, unit = (3600, "h") if self._total >= 10 * 3600 else (60, "min")
+            self._display.advance(now / size, self._total / size, f"{unit}, {files}, {speed}{left}")
         else:
             self._display.advance(now / MB, self._total / MB, f"MB, {files}{left}")
 

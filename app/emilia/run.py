@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +11,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from app.artefacts import stage_key
 from app.display import Display
-from app.emilia import reasons
 from app.emilia.crew import Crew
+from app.emilia.dataset import Dataset
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
 from app.emilia.places import need, places, visible_cards
 from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
-from app.emilia.release import rows
 from app.emilia.settings import EmiliaSettings
 from app.emilia.sources import Shard, Source
-from app.emilia.stats import Fate, statistics
 from app.emilia.steps import STEPS, Item
+from app.emilia.steps.export import Export
 from app.emilia.steps.score import find_model as find_scorer
-from app.emilia.steps.tables import Tables
 from app.emilia.worker import Models, StepTask, make_step
 from app.errors import UsageError
 from app.models import find_model
@@ -34,8 +31,7 @@ from app.models.speakers import find_diarizer
 from app.settings import Settings
 from app.stages.asr import VERSION as ASR_VERSION
 from app.stages.asr_options import AsrOptions
-from app.store import write_atomically
-from app.surroundings import read_surroundings
+from app.surroundings import in_words, read_surroundings
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,8 @@ class EmiliaRequest:
     """Go on where the last run in OUT was asked for something else."""
     retry: bool
     """Try again what is in quarantine."""
+    prune: bool
+    """At the end remove what the dataset has no use for."""
 
 
 def emilia(request: EmiliaRequest) -> int:
@@ -84,6 +82,8 @@ def _find_models(request: EmiliaRequest, display: Display) -> Models:
     display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
     model = find_model(request.app.model, offline=request.offline)
     display.say(f"model {model.name} ({model.origin})")
+    if not model.multilingual:
+        display.say(f"{model.name} knows English alone: whatever is spoken counts as English", "yellow")
     if not separation:
         display.say("separate: no separation_model is set, the step is skipped: music stays under the voices")
     each = request.app
@@ -94,6 +94,7 @@ def _find_models(request: EmiliaRequest, display: Display) -> Models:
         batch_size=each.batch_size,
         threads=each.threads,
         language=None,
+        prompt=request.emilia.prompt or None,
         name=model.name,
         jobs=1,
     )
@@ -103,6 +104,7 @@ def _find_models(request: EmiliaRequest, display: Display) -> Models:
         "model": identity(model.path),
         "compute_type": each.compute_type,
         "beam_size": options.beam_size,
+        "prompt": request.emilia.prompt,
     }
     return Models(options, shape, diarizer, str(scorer))
 
@@ -115,7 +117,6 @@ class _Run:
             if name != "separate" or request.emilia.separation_model:
                 step = make_step(name, request.emilia, models, request.app.device, request.app.threads, request.out)
                 self._shapes[name] = dict(step.shape())
-        self._tables = Tables(request.out)
         self._plan = Plan(ledger, self._shapes, request.emilia)
         self._recordings: list[Recording] = []
         self._places = places(
@@ -149,6 +150,8 @@ class _Run:
         self._display.say(f"{len(chosen)}{part} recordings, {self._places.said}")
         self._recordings = [self._take(source) for source in chosen]
         self._ledger.keep_contents()
+        if not self._request.shard:
+            self._ledger.remove_parts()
         resident = self._request.app.resident
         with Crew(self._places, self._ledger, self._display, self._task, resident=resident) as crew:
             for step in self._plan.steps:
@@ -162,7 +165,10 @@ class _Run:
                 again = "when all are, the same command without --shard makes the dataset"
                 self._display.say(f"shard {self._request.shard} is done; {again}")
             elif set(STEPS) <= set(self._request.steps):
-                whole = self._publish(crew)
+                dataset = Dataset(self._request.out, self._plan, self._ledger, self._recordings)
+                whole = dataset.publish(crew, self._display, self._request.emilia.audio_format)
+                if whole:
+                    self._prune(dataset)
         failed = [each for each in self._recordings if each.failed]
         for each in failed:
             assert each.failed
@@ -171,6 +177,21 @@ class _Run:
             known = " (in quarantine: --retry tries it again)" if each.quarantined else ""
             self._display.say(line + known, "red")
         return 1 if failed or not whole else 0
+
+    def _prune(self, dataset: Dataset) -> None:
+        """Remove what the dataset has no use for, or say that it is there."""
+        here = {recording.source.id for recording in self._recordings}
+        strange = [folder for folder in Export.folders(self._request.out) if folder.name not in here]
+        if not self._request.prune:
+            if strange:
+                what = f"{len(strange)} folder{'s are' if len(strange) > 1 else ' is'} of recordings that IN has not"
+                self._display.say(f"{what}: in no table; --prune removes them", "yellow")
+            return
+        for folder in strange:
+            shutil.rmtree(folder)
+        freed = self._ledger.prune({key for recording in self._recordings for key in recording.keys.values()})
+        folders = f"{len(strange)} folder{'s' * (len(strange) != 1)}"
+        self._display.say(f"pruned: {folders}, and {in_words(freed)} of results that nothing here needs")
 
     def _in_shard(self, source: Source) -> bool:
         return self._request.shard is not None and self._request.shard.has(source)
@@ -219,69 +240,7 @@ class _Run:
 
     def _filter(self) -> None:
         """Set the verdicts of all segments: the bounds of the speaking rate are the corpus'."""
-        every = []
-        for recording in self._recordings:
-            found = None if recording.failed else self._plan.candidates(recording)
-            every.append(found or [])
-        found_verdicts = iter(verdicts([each for one in every for each in one], self._request.emilia))
+        every = [[] if each.failed else self._plan.candidates(each) or [] for each in self._recordings]
+        found = iter(verdicts([each for one in every for each in one], self._request.emilia))
         for recording, one in zip(self._recordings, every, strict=True):
-            recording.verdicts = [next(found_verdicts) for _ in one]
-
-    def _publish(self, crew: Crew) -> bool:
-        """What tells of the whole: stats.json, segments.jsonl, and the tables made of them. Returns whether it is all
-        there.
-        """
-        out = self._request.out
-        fates = [self._fate(recording) for recording in self._recordings]
-        content = statistics(fates)
-        stats = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-        files = [self._files(recording) for recording in self._recordings]
-        segments = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(fates, files))
-        key = stage_key("tables", self._tables.shape(), [stats, segments, self._request.emilia.audio_format])
-        if not Tables.are_in_place(key, out):
-            self._ledger.forget_tries(key)  # no recording's fault: what was in the way may be gone
-            self._ledger.reopen(key)
-            write_atomically(out / "stats.json", stats)
-            write_atomically(out / "segments.jsonl", segments)
-            crew.take("tables", [Item("tables", str(out), key)])
-        self._tell(content)
-        return Tables.are_in_place(key, out)
-
-    def _tell(self, content: dict[str, Any]) -> None:
-        seconds, files, segments = content["seconds"], content["files"], content["segments"].get("kept", 0)
-        self._display.say(
-            f"kept {seconds['kept']:,.1f} of {seconds['input']:,.1f} s in {segments} segments; "
-            f"{files['failed']} of {files['input']} recordings failed"
-        )
-        for reason, lost in seconds["dropped"].items():
-            self._display.say(f"  {lost:>12,.1f} s: {reasons.WORDS[reason]}")
-
-    def _files(self, recording: Recording) -> list[str]:
-        """Names of its kept segments, below OUT/ID."""
-        exported = self._ledger.result(recording.keys.get("export", ""))
-        return [] if recording.failed or not exported else [name for name in exported["files"] if name]
-
-    def _fate(self, recording: Recording) -> Fate:
-        plan, ledger = self._plan, self._ledger
-        standard = ledger.result(recording.keys.get("standardise", "")) or {"samples": 0, "notes": []}
-        candidates = plan.candidates(recording) if not recording.failed else None
-        exported = ledger.result(recording.keys.get("export", ""))
-        failed = recording.failed
-        if not failed and (candidates is None or exported is None):
-            failed = ("export", "not done yet")
-        final = list(recording.verdicts)
-        if exported and not failed:
-            kept = [index for index, reason in enumerate(final) if reason is None]
-            for index, name in zip(kept, exported["files"], strict=True):
-                if name is None:
-                    final[index] = reasons.ENCODE_FAILED
-        return Fate(
-            recording.source.id,
-            recording.source.name,
-            standard["samples"],
-            failed,
-            None if failed else plan.segmentation(recording),
-            [] if failed else candidates or [],
-            [] if failed else final,
-            standard["notes"],
-        )
+            recording.verdicts = [next(found) for _ in one]

@@ -101,7 +101,7 @@ def cut(
         return [turn], []
     silence = _largest_silence(turn, speech, samples(settings.shortest_s))
     if silence is None:
-        return _equal_parts(turn, samples(settings.longest_s)), []
+        return _parts(turn, samples(settings.longest_s), settings.unbroken), []
     start, end = silence
     before, silences_before = cut(Segment(turn.start, start, turn.speaker), speech, settings)
     after, silences_after = cut(Segment(end, turn.end, turn.speaker), speech, settings)
@@ -197,9 +197,13 @@ def _largest_silence(turn: Segment, speech: Sequence[tuple[int, int]], shortest:
     return max(fair or silences, key=lambda each: (each[1] - each[0], -each[0]), default=None)
 
 
-def _equal_parts(turn: Segment, longest: int) -> list[Segment]:
+def _parts(turn: Segment, longest: int, unbroken: str) -> list[Segment]:
+    """None longer: equal, or as long as may be and a rest."""
     number = -(-turn.samples // longest)
-    bounds = [turn.start + turn.samples * n // number for n in range(number + 1)]
+    if unbroken == "equal":
+        bounds = [turn.start + turn.samples * n // number for n in range(number + 1)]
+    else:
+        bounds = [min(turn.start + longest * n, turn.end) for n in range(number + 1)]
     return [Segment(start, end, turn.speaker) for start, end in pairwise(bounds)]
 
 

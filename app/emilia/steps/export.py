@@ -74,6 +74,11 @@ class Export(Light):
         except OSError:
             return False
 
+    @staticmethod
+    def folders(out: Path) -> list[Path]:
+        """All that exports have made in OUT."""
+        return sorted(mark.parent for mark in out.glob(f"*/{MARK}"))
+
     def _encode(self, item: Item, folder: Path, share: Share) -> tuple[list[str | None], dict[str, str]]:
         files: list[str | None] = []
         failed: dict[str, str] = {}

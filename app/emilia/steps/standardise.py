@@ -42,7 +42,7 @@ class Standardise(Light):
         audio = decode(Path(item.path), sample_rate=SAMPLE_RATE)
         level, peak = loudness(audio.waveform)
         gain = gain_db(level, peak, self._settings)
-        waveform = to_int16(audio.waveform * 10 ** (gain / 20)) if gain else to_int16(audio.waveform)
+        waveform = to_int16(audio.waveform, 10 ** (gain / 20))
         try:
             write(part, waveform, "flac")
             part.replace(target)

@@ -67,6 +67,15 @@ def test_speech_without_a_silence_passes_up_to_thirty_seconds_and_is_then_cut_in
     assert kept(cut((0, 31, "A"), speech=[(0, 31)])) == [(0, 15.5, "A"), (15.5, 31, "A")]
 
 
+def test_the_original_leaves_a_rest_instead() -> None:
+    compat = dataclasses.replace(SETTINGS, unbroken="rest")
+
+    assert kept(cut((0, 70, "A"), settings=compat)) == [(0, 30, "A"), (30, 60, "A"), (60, 70, "A")]
+    result = cut((0, 31, "A"), settings=compat)
+    assert kept(result) == [(0, 30, "A")]
+    assert lost(result) == [(30, 31, SEGMENT_SHORT)]
+
+
 def test_a_short_part_joins_the_one_before_and_the_pause_comes_along() -> None:
     result = cut((0, 5, "A"), (6, 8, "A"))
 
