@@ -12,7 +12,6 @@ from typing import Protocol
 from app.diagnosis import Death
 from app.errors import UsageError, WorkError
 from app.inputs import Input
-from app.memory import PeakMeter
 from app.messages import (
     Broken,
     Failed,
@@ -29,7 +28,7 @@ from app.messages import (
 )
 from app.stages import LACKING
 from app.store import state_folder
-from app.supervisor import Log, Worker
+from app.supervisor import AnyMeter, AnyWorker, Log, Worker
 from app.transcript import Transcript
 
 ATTEMPTS = 2
@@ -65,12 +64,12 @@ class Front(Protocol):
 class Listener(Protocol):
     """Who wants to hear every word, and to see the memory."""
 
-    def begin(self, meter: PeakMeter) -> None:
+    def begin(self, meter: AnyMeter) -> None:
         """A worker is about to take the job."""
 
     def hear(self, message: Message) -> None: ...
 
-    def end(self, meter: PeakMeter) -> None:
+    def end(self, meter: AnyMeter) -> None:
         """That worker is through with it, or has died."""
 
 
@@ -90,7 +89,7 @@ class Runner:
         front: Front,
         listener: Listener,
         *,
-        worker: Callable[[], AbstractContextManager[Worker]] = fresh_worker,
+        worker: Callable[[], AbstractContextManager[AnyWorker]] = fresh_worker,
         last: bool = True,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -143,7 +142,7 @@ class Runner:
             self._bury(death, under_way, f"its log is {worker.log.keep()}", left)
         return list(left.values())
 
-    def _hear(self, worker: Worker, pending: list[Input], left: dict[int, Input]) -> set[tuple[str, int | None]]:
+    def _hear(self, worker: AnyWorker, pending: list[Input], left: dict[int, Input]) -> set[tuple[str, int | None]]:
         """All that a worker says; takes out of `left` what is done with. Returns what it was at when it fell silent."""
         front = self._front
         under_way: set[tuple[str, int | None]] = set()
@@ -238,7 +237,7 @@ class Runner:
         return again
 
 
-def _with_remedy(reason: str, worker: Worker) -> str:
+def _with_remedy(reason: str, worker: AnyWorker) -> str:
     """An error nobody foresaw, with what may help, if that is known, and where its traceback is."""
     remedy = worker.remedy(reason)
     return f"{reason}{f'; remedy: {remedy}' if remedy else ''} (the traceback is in {worker.log.keep()})"

@@ -11,7 +11,7 @@ from app.messages import Finished, Loaded, Message
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from app.memory import PeakMeter
+    from app.supervisor import AnyMeter
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Summary:
             row.runs.append((message.began, message.began + message.seconds))
             row.audio_s += message.audio_s
 
-    def begin(self, meter: PeakMeter) -> None:
+    def begin(self, meter: AnyMeter) -> None:
         pass
 
-    def end(self, meter: PeakMeter) -> None:
+    def end(self, meter: AnyMeter) -> None:
         """What one worker took, by stage."""
         for stage, row in self._rows.items():
             row.resident = _joined(row.resident, meter.resident.get(stage))

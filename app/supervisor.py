@@ -12,16 +12,59 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from app import messages
 from app.diagnosis import Death, explain, explain_error
-from app.memory import PeakMeter
+from app.memory import PeakMeter, Reading, Readings
 from app.messages import Idle, Message, Task
 from app.surroundings import read_surroundings
 
 GRACE_S = 5.0
 KEPT_LOGS = 20
 """Logs of workers that died; the oldest go first."""
+
+
+class Gone(Exception):  # noqa: N818 - no error: machines fail
+    """The machine on which a worker was to start is lost."""
+
+
+class AnyWorker(Protocol):
+    """A worker, here or on another machine: see Worker."""
+
+    @property
+    def log(self) -> AnyLog: ...
+
+    @property
+    def memory(self) -> AnyMeter: ...
+
+    def give(self, job: Task, *, last: bool = True) -> None: ...
+    def messages(self) -> Iterator[Message]: ...
+    def death(self) -> Death | None: ...
+    def kill(self) -> None: ...
+    def remedy(self, reason: str) -> str | None: ...
+
+
+class AnyLog(Protocol):
+    def keep(self) -> Path | str: ...
+
+
+class AnyMeter(Protocol):
+    """See app.memory.PeakMeter."""
+
+    curve: Readings | None
+
+    @property
+    def resident(self) -> Mapping[str, Reading]: ...
+
+    @property
+    def on_cards(self) -> Mapping[str, Reading]: ...
+
+    @property
+    def last(self) -> int: ...
+
+    def phase(self, name: str) -> None: ...
+    def look(self) -> tuple[int, int]: ...
 
 
 class Log:

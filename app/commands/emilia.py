@@ -38,7 +38,8 @@ def add(commands: Commands) -> None:
     add("--compat", action="store_true", help="the original's choices where ours differ on purpose")
     add("--languages", metavar="LIST", help="codes that are kept, as en,es; or all (default: en,zh,de,fr,ja,ko)")
     add("--dnsmos-min", type=float, metavar="X", help="least DNSMOS OVRL (default: 3.0)")
-    add("--separation-model", metavar="FILE", help="ONNX model of the UVR-MDX kind (default: the step is skipped)")
+    separation = "ONNX model of the UVR-MDX kind: a file, or a name as UVR-MDX-NET-Inst_HQ_3 (default: no such step)"
+    add("--separation-model", metavar="MODEL", help=separation)
     add("--format", metavar="CODEC", help="of the segments: mp3 or flac (default: mp3)")
     add("--redo", action="store_true", help="go on in an OUT that was made with other settings")
     add("--retry", action="store_true", help="try again the recordings in quarantine")
@@ -50,6 +51,8 @@ def add(commands: Commands) -> None:
     add("--batch-size", type=argument(positive), metavar="N", help="segments decoded together on a card *")
     add("--threads", type=argument(positive), metavar="N", help="CPU threads of all workers together *")
     add("--workers", type=argument(positive), metavar="N", help="side by side (default: as memory and cards allow)")
+    add("--engine", choices=("local", "ray"), default="local", help="where workers run (default: local)")
+    add("--address", metavar="HOST:PORT", help="of a Ray that is there, or auto (default: its own, on this machine)")
     resident = "one worker keeps every model for all steps, or each step's process ends with it *"
     add("--resident", action=argparse.BooleanOptionalAction, help=resident)
     add("--offline", action="store_true", help="ask no network; models must be on this machine")
@@ -72,12 +75,11 @@ def run(options: argparse.Namespace) -> int:
     if options.config:
         settings = read_config(options.config, settings)
     languages = options.languages and [code.strip() for code in options.languages.split(",")]
-    separation = options.separation_model and os.path.abspath(options.separation_model)  # noqa: PTH100
     for name, value in (
         ("languages", languages),
         ("dnsmos_min", options.dnsmos_min),
         ("audio_format", options.format),
-        ("separation_model", separation),
+        ("separation_model", options.separation_model),
     ):
         if value is not None:
             settings = changed(settings, {name: value}, "the command line: ")
@@ -96,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
     }
     app_settings = replace(app_settings, **{name: value for name, value in flags.items() if value is not None})
     check_device(app_settings.device)
+    if options.address and options.engine != "ray":
+        raise UsageError("--address is Ray's: say --engine ray as well")
     out = Path(os.path.abspath(options.output))  # noqa: PTH100 - resolve() would replace links by what they name
     request = EmiliaRequest(
         find_sources(options.input, out),
@@ -110,5 +114,7 @@ def run(options: argparse.Namespace) -> int:
         options.redo,
         options.retry,
         options.prune,
+        options.engine,
+        options.address,
     )
     return emilia(request)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 
 from app.display import Display
@@ -18,57 +18,89 @@ from app.emilia.worker import StepTask
 from app.errors import UsageError, WorkError
 from app.messages import Failed, Finished, Loaded, Noted, Progress, Started
 from app.store import state_folder
-from app.supervisor import Log, Worker
+from app.supervisor import AnyWorker, Gone, Log, Worker
 
 MODULE = "app.emilia.worker"
 LOADS = 2
 """Times that workers may die while they load a model; then no recording can be done."""
 
-Make = Callable[[str, tuple[Item, ...]], StepTask]
+Make = Callable[[str, tuple[Item, ...], int], StepTask]
+"""The task for a step, these recordings, and the worker of this place."""
+Hire = Callable[[int], AbstractContextManager[AnyWorker]]
+
+
+def on_this_machine(places: Places) -> Hire:
+    """Starts the workers of these places."""
+
+    @contextmanager
+    def hire(place: int) -> Iterator[AnyWorker]:
+        with Log(state_folder("logs")) as log, Worker(log, MODULE, places.environment(place)) as worker:
+            yield worker
+
+    return hire
 
 
 class Crew:
     """So many workers side by side. A context manager that leaves none behind."""
 
-    def __init__(self, places: Places, ledger: Ledger, display: Display, make: Make, *, resident: bool) -> None:
-        self._places, self._ledger, self._display, self._make = places, ledger, display, make
+    def __init__(
+        self, number: int, hire: Hire, ledger: Ledger, display: Display, make: Make, *, resident: bool
+    ) -> None:
+        """`hire` starts the worker of a place, 0 to `number` - 1, as often as it is asked to."""
+        self._hire, self._ledger, self._display, self._make = hire, ledger, display, make
+        self._places = list(range(number))
         self._resident = resident
         self._lock = threading.Lock()
-        self._alive: dict[int, tuple[ExitStack, Worker, Log]] = {}
+        self._alive: dict[int, tuple[ExitStack, AnyWorker]] = {}
         self._over = False
 
     def take(self, step: str, items: Sequence[Item]) -> None:
         """All of these through one step. Those that failed are in the ledger. Raises UsageError and WorkError."""
-        number = min(self._places.number, len(items))
-        queue = Queue(items, number)
+        queue = Queue(items, min(len(self._places), len(items)))
         progress = StepProgress(step, items, self._display, self._lock)
-        with ThreadPoolExecutor(number, "crew") as pool:
-            futures = [pool.submit(self._work, place, step, queue, progress) for place in range(number)]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                self._over = True
-                self._kill()  # the other threads hear the end of their workers
-                raise
+        while queue:  # a machine that is lost may leave something when the others are through
+            if not self._places:
+                raise WorkError(f"{step}: no machine is left to work on; the same command goes on")
+            places = self._places[: len(queue)]
+            with ThreadPoolExecutor(len(places), "crew") as pool:
+                try:
+                    futures = [pool.submit(self._work, place, step, queue, progress) for place in places]
+                    for future in as_completed(futures):  # what one raises must not wait for the others' end
+                        future.result()
+                except BaseException:
+                    self._over = True
+                    self._kill()  # the other threads hear the end of their workers
+                    raise
         progress.end()
 
     def _work(self, place: int, step: str, queue: Queue, progress: StepProgress) -> None:
         deaths = 0
         while not self._over and (items := queue.handful()):
-            worker, log = self._worker(place)
-            worker.give(self._make(step, tuple(items)), last=False)
+            try:
+                worker = self._worker(place)
+            except Gone as gone:
+                queue.put_back(items)
+                with self._lock:
+                    self._places.remove(place)
+                self._say(f"{gone} is lost: what it had in hand goes to the others", "yellow")
+                return
+            worker.give(self._make(step, tuple(items), place), last=False)
             left = dict(enumerate(items))
-            under_way, died = self._hear(worker, log, items, left, progress), worker.death()
+            under_way, died = self._hear(worker, items, left, progress), worker.death()
             progress.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
             if self._over:
                 return
-            if left:  # it has ended: else it says of each what became of it
-                self._dismiss(place)
+            for index in [index for index, item in left.items() if self._ledger.is_done(item.key)]:
+                progress.done(left[index], left[index].seconds)  # it died before it could say so
+                del left[index]
+            if left or died:  # it has ended: else it says of each what became of it
                 line = died.line if died else "the worker ended and left recordings undone"
-                where = f"its log is {log.keep()}"
-                if under_way is None:
-                    deaths += 1
+                where = f"its log is {worker.log.keep()}"
+                self._dismiss(place)
+                if not left:
+                    self._say(f"{step}: {line}; nothing is lost", "yellow")
+                elif under_way not in left:  # it was loading, or between two recordings
+                    deaths = 1 if len(left) < len(items) else deaths + 1
                     if deaths >= LOADS:
                         raise WorkError(f"{step}: {line}; {where}")
                     self._say(f"{step}: {line}; trying once more in a fresh worker", "yellow")
@@ -81,7 +113,7 @@ class Crew:
             self._dismiss(place)
 
     def _hear(
-        self, worker: Worker, log: Log, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
+        self, worker: AnyWorker, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
     ) -> int | None:
         """All it says; takes from `left` what it is through with. Returns what it was at, None: loading."""
         under_way: int | None = None
@@ -103,7 +135,7 @@ class Crew:
                         raise WorkError(reason)
                     raise UsageError(reason)
                 case Failed(reason, int(file), bug):
-                    where = f" (the traceback is in {log.keep()})" if bug else ""
+                    where = f" (the traceback is in {worker.log.keep()})" if bug else ""
                     self._failed(left.pop(file), reason + where, last=not bug)
         return under_way
 
@@ -113,15 +145,17 @@ class Crew:
         line = reason if reason.startswith(item.path) else f"{item.path}: {reason}"
         self._say(line + again, "red" if tries.over else "yellow")
 
-    def _worker(self, place: int) -> tuple[Worker, Log]:
+    def _worker(self, place: int) -> AnyWorker:
         with self._lock:
-            if place not in self._alive:
-                stack = ExitStack()
-                log = stack.enter_context(Log(state_folder("logs")))
-                worker = stack.enter_context(Worker(log, MODULE, self._places.environment(place)))
-                self._alive[place] = stack, worker, log
-            _, worker, log = self._alive[place]
-            return worker, log
+            alive = self._alive.get(place)
+        if alive is None:
+            stack = ExitStack()
+            alive = stack, stack.enter_context(self._hire(place))
+            with self._lock:
+                self._alive[place] = alive
+            if self._over:  # while it was hired the others were killed
+                alive[1].kill()
+        return alive[1]
 
     def _dismiss(self, place: int) -> None:
         with self._lock:
@@ -131,7 +165,7 @@ class Crew:
 
     def _kill(self) -> None:
         with self._lock:
-            for _, worker, _ in self._alive.values():
+            for _, worker in self._alive.values():
                 worker.kill()
 
     def _say(self, line: str, style: str | None = None) -> None:

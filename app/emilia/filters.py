@@ -11,6 +11,9 @@ from app.emilia import reasons
 from app.emilia.segments import samples
 from app.emilia.settings import ALL_LANGUAGES, SAMPLE_RATE, EmiliaSettings
 
+NOT_COUNTED = frozenset(" ,.!?\"'，。！？“”‘’")
+"""Characters of a text that are not spoken (Emilia-Pipe, utils/tool.py)."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -65,7 +68,7 @@ def by_itself(candidate: Candidate, settings: EmiliaSettings) -> str | None:
         return reasons.LANGUAGE
     if not candidate.probability > settings.language_probability_above:
         return reasons.LANGUAGE_UNCERTAIN
-    if len(candidate.text.strip()) < max(settings.characters_min, 1):  # without a character there is no rate
+    if characters(candidate.text) < max(settings.characters_min, 1):  # without a character there is no rate
         return reasons.TEXT_SHORT
     if not samples(settings.shortest_s) <= candidate.samples <= samples(settings.longest_s):
         return reasons.DURATION
@@ -75,7 +78,12 @@ def by_itself(candidate: Candidate, settings: EmiliaSettings) -> str | None:
 
 
 def seconds_per_character(candidate: Candidate) -> float:
-    return candidate.seconds / len(candidate.text.strip())
+    return candidate.seconds / characters(candidate.text)
+
+
+def characters(text: str) -> int:
+    """How many, without spaces and common punctuation: as the original counts."""
+    return sum(each not in NOT_COUNTED for each in text)
 
 
 def bounds(values: Sequence[float], factor: float) -> tuple[float, float]:

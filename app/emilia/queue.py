@@ -28,6 +28,9 @@ class Queue:
                 weight += taken[-1].weight
             return taken
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put_back(self, items: Iterable[Item]) -> None:
         """What has to be done once more, before the rest."""
         with self._lock:

@@ -6,18 +6,20 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from app.display import Display
-from app.emilia.crew import Crew
+from app.emilia.crew import MODULE, Crew, Hire, on_this_machine
 from app.emilia.dataset import Dataset
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
 from app.emilia.places import need, places, visible_cards
 from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
+from app.emilia.separators import figures, find_separator
 from app.emilia.settings import EmiliaSettings
 from app.emilia.sources import Shard, Source
 from app.emilia.steps import STEPS, Item
@@ -54,12 +56,17 @@ class EmiliaRequest:
     """Try again what is in quarantine."""
     prune: bool
     """At the end remove what the dataset has no use for."""
+    engine: str = "local"
+    """Or `ray`."""
+    address: str | None = None
+    """Of a Ray that is there; None: one of our own."""
 
 
 def emilia(request: EmiliaRequest) -> int:
     """Do it; returns the exit code: 0 all done, 1 some recordings failed. Raises UsageError and WorkError."""
     begin = time.monotonic()
     with Display() as display:
+        request = _with_separator(request, display)
         models = _find_models(request, display)
         ledger = Ledger(request.out)
         ledger.make()
@@ -71,10 +78,20 @@ def emilia(request: EmiliaRequest) -> int:
     return code
 
 
+def _with_separator(request: EmiliaRequest, display: Display) -> EmiliaRequest:
+    """The same with the separation model's file in the place of its name."""
+    name = request.emilia.separation_model
+    if not name:
+        display.say("separate: no separation_model is set, the step is skipped: music stays under the voices")
+        return request
+    path, where = find_separator(name, offline=request.offline)
+    settings = dataclasses.replace(request.emilia, separation_model=str(path))
+    known = figures(settings)
+    display.say(f"separation model {where}: gives the {known.gives}, by an FFT of {known.n_fft}")
+    return dataclasses.replace(request, emilia=settings)
+
+
 def _find_models(request: EmiliaRequest, display: Display) -> Models:
-    separation = request.emilia.separation_model
-    if separation and not Path(separation).is_file():
-        raise UsageError(f"separation model {separation}: no such file")
     scorer = find_scorer()
     diarizer, why = find_diarizer(request.diarizer, offline=request.offline)
     if diarizer is None:
@@ -84,8 +101,6 @@ def _find_models(request: EmiliaRequest, display: Display) -> Models:
     display.say(f"model {model.name} ({model.origin})")
     if not model.multilingual:
         display.say(f"{model.name} knows English alone: whatever is spoken counts as English", "yellow")
-    if not separation:
-        display.say("separate: no separation_model is set, the step is skipped: music stays under the voices")
     each = request.app
     options = AsrOptions(
         model=str(model.path),
@@ -119,15 +134,8 @@ class _Run:
                 self._shapes[name] = dict(step.shape())
         self._plan = Plan(ledger, self._shapes, request.emilia)
         self._recordings: list[Recording] = []
-        self._places = places(
-            request.workers,
-            request.app.threads,
-            request.app.device,
-            need(Path(models.recogniser.model), resident=request.app.resident),
-            len(request.sources),
-            read_surroundings(),
-            visible_cards() if request.app.device != "cpu" else [],
-        )
+        self._threads: list[int] = []
+        """By place."""
 
     def check_settings(self) -> None:
         """Say what differs from the last run here. Raises UsageError unless that is meant."""
@@ -147,28 +155,17 @@ class _Run:
             self._ledger.forget_tries()
         chosen = [source for source in self._request.sources if not self._request.shard or self._in_shard(source)]
         part = f" of {len(self._request.sources)} (shard {self._request.shard})" if self._request.shard else ""
-        self._display.say(f"{len(chosen)}{part} recordings, {self._places.said}")
+        self._display.say(f"{len(chosen)}{part} recordings")
         self._recordings = [self._take(source) for source in chosen]
         self._ledger.keep_contents()
         if not self._request.shard:
             self._ledger.remove_parts()
         resident = self._request.app.resident
-        with Crew(self._places, self._ledger, self._display, self._task, resident=resident) as crew:
-            for step in self._plan.steps:
-                if step == "export":
-                    if self._request.shard:
-                        break  # which segments are kept is decided over the whole corpus
-                    self._filter()
-                self._step(step, crew)
-            whole = True
-            if self._request.shard:
-                again = "when all are, the same command without --shard makes the dataset"
-                self._display.say(f"shard {self._request.shard} is done; {again}")
-            elif set(STEPS) <= set(self._request.steps):
-                dataset = Dataset(self._request.out, self._plan, self._ledger, self._recordings)
-                whole = dataset.publish(crew, self._display, self._request.emilia.audio_format)
-                if whole:
-                    self._prune(dataset)
+        with ExitStack() as stack:
+            hire = self._engine(stack)
+            number = len(self._threads)
+            crew = Crew(number, hire, self._ledger, self._display, self._task, resident=resident)
+            whole = self._steps(stack.enter_context(crew))
         failed = [each for each in self._recordings if each.failed]
         for each in failed:
             assert each.failed
@@ -177,6 +174,26 @@ class _Run:
             known = " (in quarantine: --retry tries it again)" if each.quarantined else ""
             self._display.say(line + known, "red")
         return 1 if failed or not whole else 0
+
+    def _steps(self, crew: Crew) -> bool:
+        """All that were asked for; returns whether the dataset, if it was asked for, is whole."""
+        for step in self._plan.steps:
+            if step == "export":
+                if self._request.shard:
+                    break  # which segments are kept is decided over the whole corpus
+                self._filter()
+            self._step(step, crew)
+        if self._request.shard:
+            again = "when all are, the same command without --shard makes the dataset"
+            self._display.say(f"shard {self._request.shard} is done; {again}")
+            return True
+        if not set(STEPS) <= set(self._request.steps):
+            return True
+        dataset = Dataset(self._request.out, self._plan, self._ledger, self._recordings)
+        whole = dataset.publish(crew, self._display, self._request.emilia.audio_format)
+        if whole:
+            self._prune(dataset)
+        return whole
 
     def _prune(self, dataset: Dataset) -> None:
         """Remove what the dataset has no use for, or say that it is there."""
@@ -202,9 +219,30 @@ class _Run:
         except OSError as error:
             return Recording(source, "", 0, ("standardise", f"{source.path}: {error.strerror}"))
 
-    def _task(self, step: str, items: tuple[Item, ...]) -> StepTask:
+    def _engine(self, stack: ExitStack) -> Hire:
+        """How workers are started, here or on Ray; said."""
+        app, asked = self._request.app, self._request.workers
+        model = Path(self._models.recogniser.model)
+        most = need(model, resident=app.resident)
+        if self._request.engine == "local":
+            cards = visible_cards() if app.device != "cpu" else []
+            found = places(asked, app.threads, app.device, most, len(self._recordings), read_surroundings(), cards)
+            self._threads = [found.threads] * found.number
+            self._display.say(found.said)
+            return on_this_machine(found)
+        from app.cluster.engine import Cluster
+
+        self._display.step("starting Ray" if self._request.address is None else "joining Ray")
+        cluster = stack.enter_context(Cluster(self._request.address, app.threads, app.device))
+        some = [str(each.source.path) for each in self._recordings if not each.failed][:1]
+        paths = [str(self._ledger.folder), self._models.scorer, str(model), *some]
+        self._display.say(cluster.survey(paths, most, asked, len(self._recordings)))
+        self._threads = [seat.threads for seat in cluster.seats]
+        return lambda place: cluster.hire(place, MODULE)
+
+    def _task(self, step: str, items: tuple[Item, ...], place: int) -> StepTask:
         request = self._request
-        threads = self._places.threads
+        threads = self._threads[place]
         models = dataclasses.replace(
             self._models, recogniser=dataclasses.replace(self._models.recogniser, threads=threads)
         )

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from app.inputs import Input
-from app.memory import PeakMeter
 from app.messages import Message, Released, Started
 from app.runner import Stopped
+from app.supervisor import AnyMeter
 from app.transcript import Transcript
 from app.web.curve import Curve
 from app.web.jobs import Job, JobStore
@@ -113,7 +113,7 @@ class JobFront:
             return error.strerror or str(error)
         return ""
 
-    def begin(self, meter: PeakMeter) -> None:
+    def begin(self, meter: AnyMeter) -> None:
         meter.curve = self.curve
 
     def hear(self, message: Message) -> None:
@@ -122,7 +122,7 @@ class JobFront:
         elif isinstance(message, Released):
             self.curve.mark(time.monotonic(), "")
 
-    def end(self, meter: PeakMeter) -> None:
+    def end(self, meter: AnyMeter) -> None:
         self.curve.mark(time.monotonic(), "")
 
     def _go_on(self) -> None:

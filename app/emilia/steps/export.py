@@ -36,7 +36,8 @@ class Export(Light):
     def shape(self) -> Mapping[str, object]:
         codec = self._settings.audio_format
         bits = {"mp3_kbps": self._settings.mp3_kbps} if codec == "mp3" else {}
-        return {"version": VERSION, "av": version("av"), "format": codec, **bits}
+        peak = {"peak": self._settings.peak} if self._settings.peak == "normalise" else {}
+        return {"version": VERSION, "av": version("av"), "format": codec, **bits, **peak}
 
     def run(self, item: Item, target: Path, part: Path, share: Share) -> Any:
         folder = part.with_suffix("")
@@ -88,7 +89,10 @@ class Export(Light):
         codec = self._settings.audio_format
         for number, each in enumerate(item.given):
             name = f"{item.id}_{len(files) - len(failed):06d}.{codec}"
-            clip = to_int16(waveform[each["start"] : each["end"]])
+            part = waveform[each["start"] : each["end"]]
+            if self._settings.peak == "normalise" and (top := float(abs(part).max(initial=0))):
+                part = part / top  # as the original: once more, each segment by itself
+            clip = to_int16(part)
             try:
                 write(folder / name, clip, codec, kbps=self._settings.mp3_kbps if codec == "mp3" else 0)
                 files.append(name)

@@ -2,6 +2,10 @@
 
 Such a model takes spectrograms of stereo sound at 44.1 kHz, shape (batch, 4, frequencies, frames): real and imaginary
 part of the left channel, then of the right; and gives the same shape. The frequencies above those it takes are lost.
+
+What comes out is what Emilia-Pipe computes: the one channel is given as both, the left is taken, the model runs on
+the negative too, and nothing is scaled afterwards. But Emilia-Pipe begins anew every 15 s, where here the model's
+chunks of 6 s follow one another through the whole recording.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.audio import decode
+from app.emilia.separators import figures
 from app.emilia.settings import SAMPLE_RATE, EmiliaSettings
 from app.emilia.sound import to_int16, write
 from app.emilia.steps import Item, Share
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same model would give other samples."""
 MODEL_RATE = 44_100
 UP, DOWN = 147, 80
@@ -34,8 +39,8 @@ KAISER_BETA = 10.0
 """Of the resampling filters: what they add lies 100 dB below the sound; scipy's default of 5 leaves a thousandth."""
 FILTER_REACH = 32
 """Zero crossings of the filters on each side: the band above 11.5 kHz is what they give up."""
-EDGE = 10 * DOWN
-"""Samples at 24 kHz that a recording is continued by on both sides; a whole number of them at the model's rate."""
+EDGE = 10
+"""Times `down` samples that a sound is continued by on both sides: a whole number of samples at both rates."""
 BATCH = 2
 """Chunks of 6 s that the model gets at once."""
 
@@ -45,45 +50,47 @@ class Separate:
 
     def __init__(self, settings: EmiliaSettings, device: str, threads: int) -> None:
         self._settings, self._device, self._threads = settings, device, threads
+        self._model = Path(settings.separation_model)
+        self._figures = figures(settings)
         self._session: Any = None
 
     def shape(self) -> Mapping[str, object]:
-        each = self._settings
         return {
             "version": VERSION,
             "libraries": [version("onnxruntime"), version("scipy")],
-            "model": identity(Path(each.separation_model)),
-            "gives": each.separation_gives,
-            "n_fft": each.separation_n_fft,
-            "hop": each.separation_hop,
+            "model": identity(self._model),
+            "gives": self._figures.gives,
+            "n_fft": self._figures.n_fft,
+            "hop": self._figures.hop,
+            "denoise": self._settings.separation_denoise,
         }
 
     def load(self) -> str:
         import onnxruntime
 
-        path = self._settings.separation_model
+        path = self._model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         wanted = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             wanted.insert(0, "CUDAExecutionProvider")
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=wanted)
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # its errors have no class of their own
             first = str(error).strip().partition("\n")[0]
             raise UsageError(f"{path}: not an ONNX model that can be loaded ({first})") from None
         (entry, *others) = self._session.get_inputs()
         frequencies, frames = entry.shape[2:] if len(entry.shape) == 4 else (None, None)
-        bins = self._settings.separation_n_fft // 2 + 1
+        bins = self._figures.n_fft // 2 + 1
         if others or entry.shape[1] != 4 or not isinstance(frequencies, int) or not isinstance(frames, int):
             raise UsageError(f"{path}: takes {entry.shape}; a UVR-MDX model takes (batch, 4, frequencies, frames)")
         if frequencies > bins:
             raise UsageError(
-                f"{path}: takes {frequencies} frequencies, an FFT of separation_n_fft = "
-                f"{self._settings.separation_n_fft} has {bins}; set the one that the model was made for"
+                f"{path}: takes {frequencies} frequencies, an FFT of separation_n_fft = {self._figures.n_fft} has "
+                f"{bins}; set the one that the model was made for"
             )
         self._frequencies, self._frames, self._input = frequencies, frames, entry.name
-        return f"{Path(path).name} on {self._session.get_providers()[0].removesuffix('ExecutionProvider').lower()}"
+        return f"{path.name} on {self._session.get_providers()[0].removesuffix('ExecutionProvider').lower()}"
 
     def run(self, item: Item, target: Path, part: Path, share: Share) -> Any:
         import numpy as np
@@ -103,21 +110,20 @@ class Separate:
 
         if not len(waveform):
             return waveform
-        # The filters hear zeros before and after the recording, and would ring where it breaks off in mid-wave.
-        mixed = _resample(np.pad(waveform, EDGE, mode="reflect", reflect_type="odd"), UP, DOWN)
+        mixed = _resample(waveform, UP, DOWN)
         given = np.concatenate([mixed[:0], *self._chunks(mixed, share)])[: len(mixed)]
-        voices = given if self._settings.separation_gives == "vocals" else mixed - given
-        return _resample(voices, DOWN, UP)[EDGE : EDGE + len(waveform)]
+        voices = given if self._figures.gives == "vocals" else mixed - given
+        return _resample(voices, DOWN, UP)[: len(waveform)]
 
     def _chunks(self, mixed: Floats, share: Share) -> Iterator[Floats]:
         """What the model gives, piece by piece: of each chunk the middle, where its frames overlap in full."""
         import numpy as np
 
-        hop, trim = self._settings.separation_hop, self._settings.separation_n_fft // 2
+        hop, trim = self._figures.hop, self._figures.n_fft // 2
         chunk = hop * (self._frames - 1)
         step = chunk - 2 * trim
         if step <= 0:
-            raise UsageError(f"{self._settings.separation_model}: its {self._frames} frames are shorter than its FFT")
+            raise UsageError(f"{self._model}: its {self._frames} frames are shorter than its FFT")
         starts = range(0, len(mixed), step)
         for first in range(0, len(starts), BATCH):
             batch = np.zeros((min(BATCH, len(starts) - first), chunk), np.float32)
@@ -129,17 +135,21 @@ class Separate:
             share(min(1.0, (first + BATCH) / len(starts)))
 
     def _through_the_model(self, batch: Floats) -> Floats:
-        """Shape (chunks, samples), at the model's rate; the one channel is given as both."""
+        """Shape (chunks, samples), at the model's rate."""
         import numpy as np
 
-        spectra = _stft(batch, self._settings.separation_n_fft, self._settings.separation_hop)
+        n_fft, hop = self._figures.n_fft, self._figures.hop
+        spectra = _stft(batch, n_fft, hop)
         taken = spectra[:, : self._frequencies]
-        one = np.stack([taken.real, taken.imag], axis=1)
-        (given,) = self._session.run(None, {self._input: np.concatenate([one, one], axis=1).astype(np.float32)})
-        both = given[:, 0::2].mean(axis=1) + 1j * given[:, 1::2].mean(axis=1)
+        mono = np.stack([taken.real, taken.imag], axis=1)
+        stereo = np.concatenate([mono, mono], axis=1).astype(np.float32)
+        (given,) = self._session.run(None, {self._input: stereo})
+        if self._settings.separation_denoise:
+            (negative,) = self._session.run(None, {self._input: -stereo})
+            given = (given - negative) / 2
         spectra[:] = 0
-        spectra[:, : self._frequencies] = both
-        return _istft(spectra, self._settings.separation_n_fft, self._settings.separation_hop, batch.shape[1])
+        spectra[:, : self._frequencies] = given[:, 0] + 1j * given[:, 1]
+        return _istft(spectra, n_fft, hop, batch.shape[1])
 
     def step_down(self, error: Exception) -> str | None:
         if self._device == "cpu" or trouble(error) != "card memory":
@@ -152,13 +162,17 @@ class Separate:
 
 
 def _resample(waveform: Floats, up: int, down: int) -> Floats:
+    """The first sample stays the first."""
+    import numpy as np
     from scipy import signal
 
     # The filter runs at `up` times the rate; its cutoff is the lower of the two rates' halves.
     widest = max(up, down)
     taps = signal.firwin(2 * FILTER_REACH * widest + 1, 1 / widest, window=("kaiser", KAISER_BETA))
-    resampled: Floats = signal.resample_poly(waveform, up, down, window=taps).astype("float32")
-    return resampled
+    # The filter hears zeros before and after the sound, and would ring where it breaks off in mid-wave.
+    continued = np.pad(waveform, EDGE * down, mode="reflect", reflect_type="odd")
+    resampled: Floats = signal.resample_poly(continued, up, down, window=taps).astype("float32")
+    return resampled[EDGE * up :][: -(-len(waveform) * up // down)]
 
 
 def _window(n_fft: int) -> Any:

@@ -17,7 +17,7 @@ from app.emilia.settings import SAMPLE_RATE
 from app.emilia.steps import Item, Light, Share
 from app.store import write_atomically
 
-VERSION = 1
+VERSION = 2
 MARK = "tables"
 """In the ledger's folder: the key of the tables that are in place."""
 PART_BYTES = 10**9

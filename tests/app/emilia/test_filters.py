@@ -32,6 +32,8 @@ def test_a_good_segment_is_kept() -> None:
         ({"probability": 0.8}, reasons.LANGUAGE_UNCERTAIN),
         ({"text": " a "}, reasons.TEXT_SHORT),
         ({"text": ""}, reasons.TEXT_SHORT),
+        ({"text": "A, ...!"}, reasons.TEXT_SHORT),
+        ({"text": "“是。”"}, reasons.TEXT_SHORT),
         ({"end": samples(2.9)}, reasons.DURATION),
         ({"end": samples(30.1)}, reasons.DURATION),
         ({"dnsmos": 2.999}, reasons.DNSMOS),

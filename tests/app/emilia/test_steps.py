@@ -13,13 +13,11 @@ from app.emilia import sound
 from app.emilia.settings import SAMPLE_RATE, EmiliaSettings, changed
 from app.emilia.steps import Item
 from app.emilia.steps.export import Export
-from app.emilia.steps.separate import Separate
 from app.emilia.steps.speakers import overlaps
 from app.emilia.steps.standardise import Standardise, gain_db, loudness
-from app.errors import InputError, UsageError
+from app.errors import InputError
 from app.inputs import sample
 from app.stages import Turn
-from tests.app.emilia.onnx_file import through
 from tests.app.sounds import Waveform, encode, tone, write_wav
 
 SETTINGS = EmiliaSettings()
@@ -108,64 +106,6 @@ def test_a_segment_as_a_file_lasts_as_long_as_it_did(tmp_path: Path, codec: str)
     sound.write(tmp_path / f"a.{codec}", speech, codec, kbps=128 if codec == "mp3" else 0)
 
     assert decode(tmp_path / f"a.{codec}").duration == pytest.approx(5, abs=0.1)
-
-
-@pytest.fixture(scope="module")
-def speech() -> Waveform:
-    return decode(sample(), sample_rate=SAMPLE_RATE).waveform[: 13 * SAMPLE_RATE]
-
-
-def separator(model: Path, **settings: object) -> Separate:
-    step = Separate(changed(SETTINGS, {"separation_model": str(model), **settings}), "cpu", 1)
-    step.load()
-    return step
-
-
-def test_an_identity_model_gives_its_input_back(tmp_path: Path, speech: Waveform) -> None:
-    model = through(tmp_path / "identity.onnx", (4, 3073, 256))
-
-    voices = separator(model, separation_gives="vocals").voices(speech)
-
-    assert voices.shape == speech.shape
-    assert float(np.abs(voices - speech).max()) < 1e-4
-
-
-def test_of_a_model_that_gives_the_instrumental_the_voice_is_the_rest(tmp_path: Path, speech: Waveform) -> None:
-    everything = through(tmp_path / "identity.onnx", (4, 3073, 256))
-    nothing = through(tmp_path / "nothing.onnx", (4, 3073, 256), factor=0.0)
-    half = through(tmp_path / "half.onnx", (4, 3073, 256), factor=0.5)
-
-    assert float(np.abs(separator(everything).voices(speech)).max()) < 1e-4
-    assert float(np.abs(separator(nothing).voices(speech) - speech).max()) < 1e-4
-    assert float(np.abs(separator(half).voices(speech) - speech / 2).max()) < 1e-4
-
-
-def test_a_model_with_the_frequencies_of_inst_hq_3_loses_the_highest_alone(tmp_path: Path, speech: Waveform) -> None:
-    model = through(tmp_path / "identity.onnx", (4, 3072, 256))
-
-    voices = separator(model, separation_gives="vocals").voices(speech)
-
-    assert float(np.abs(voices - speech).max()) < 1e-4
-
-
-def test_separating_nothing_gives_nothing(tmp_path: Path) -> None:
-    step = separator(through(tmp_path / "identity.onnx", (4, 3073, 256)))
-
-    assert step.voices(np.zeros(0, np.float32)).shape == (0,)
-    assert not step.voices(np.zeros(5, np.float32)).any()
-
-
-def test_what_is_no_such_model_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "text.onnx").write_text("none")
-    for model, said in {
-        tmp_path / "text.onnx": "not an ONNX model",
-        through(tmp_path / "flat.onnx", (4,)): "a UVR-MDX model takes",
-        through(tmp_path / "mono.onnx", (2, 3073, 256)): "a UVR-MDX model takes",
-        through(tmp_path / "high.onnx", (4, 4000, 256)): "separation_n_fft",
-    }.items():
-        with pytest.raises(UsageError, match=said) as error:
-            separator(model)
-        assert "\n" not in str(error.value)
 
 
 def test_overlaps_are_where_two_voices_and_more_are_heard() -> None:
