@@ -43,6 +43,10 @@ class Cluster:
         self.seats: list[Seat] = []
 
     def __enter__(self) -> Cluster:
+        if self._address is None:
+            # Whoever reaches a Ray can run programs in it: ours is for this run alone. Ray reads this at import.
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         try:
             import ray
         except ImportError:
@@ -51,9 +55,6 @@ class Cluster:
             ) from None
         told: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         if self._address is None:
-            # Whoever reaches a Ray can run programs in it: ours is for this run alone.
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             told |= {
                 "address": "local",
                 "num_cpus": self._threads,
@@ -87,13 +88,15 @@ class Cluster:
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
         profile = os.environ.get("RUN_APP_ASKED")
-        looking = ray.remote(look_around).options(num_cpus=0, max_retries=0)
+        looking = ray.remote(look_around)
         found: dict[str, Node] = {}
         for node in nodes:
             name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
             try:
-                pinned = looking.options(scheduling_strategy=_only_on(node["NodeID"]))
-                found[node["NodeID"]] = ray.get(pinned.remote(profile, list(paths)), timeout=HIRE_S)
+                there = looking.options(num_cpus=0, max_retries=0, scheduling_strategy=_only_on(node["NodeID"])).remote(
+                    profile, list(paths)
+                )
+                found[node["NodeID"]] = ray.get(there, timeout=HIRE_S)
             except Exception as error:  # whatever fails there, it is the node that can't do the work
                 raise UsageError(f"{name}: run-app can't work there: {_cause(error)}") from None
             if absent := found[node["NodeID"]].absent:
@@ -103,7 +106,7 @@ class Cluster:
                 )
         lines = []
         for node in nodes:
-            there = found[node["NodeID"]]
+            seen = found[node["NodeID"]]
             left = None if asked is None else asked - len(self.seats)
             if left is not None and left <= 0:
                 break
@@ -111,10 +114,10 @@ class Cluster:
             if cpus < 1:
                 continue
             share = None if left is None else max(1, min(left, cpus))
-            room = places(share, cpus, self._device, need, recordings, there.surroundings, there.cards)
-            environment = there.environment or in_effect(os.environ)
-            self.seats += self._seats(node, room, environment, bool(there.cards))
-            named = there.profile or os.environ.get("RUN_APP_PROFILE") or "none"
+            room = places(share, cpus, self._device, need, recordings, seen.surroundings, seen.cards)
+            environment = seen.environment or in_effect(os.environ)
+            self.seats += self._seats(node, room, environment, bool(seen.cards))
+            named = seen.profile or os.environ.get("RUN_APP_PROFILE") or "none"
             lines.append(f"{node['NodeManagerHostname']}: {room.said}, profile {named}")
         if not self.seats:
             raise UsageError("no node of this Ray has a CPU to give")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 
@@ -23,6 +23,7 @@ from app.supervisor import AnyWorker, Gone, Log, Worker
 MODULE = "app.emilia.worker"
 LOADS = 2
 """Times that workers may die while they load a model; then no recording can be done."""
+AWAKE_S = 0.2
 
 Make = Callable[[str, tuple[Item, ...], int], StepTask]
 """The task for a step, these recordings, and the worker of this place."""
@@ -64,9 +65,12 @@ class Crew:
             places = self._places[: len(queue)]
             with ThreadPoolExecutor(len(places), "crew") as pool:
                 try:
-                    futures = [pool.submit(self._work, place, step, queue, progress) for place in places]
-                    for future in as_completed(futures):  # what one raises must not wait for the others' end
-                        future.result()
+                    left = {pool.submit(self._work, place, step, queue, progress) for place in places}
+                    while left:
+                        # Ctrl-C that another thread has caught does not wake this one: it looks up now and then.
+                        ended, left = wait(left, AWAKE_S, FIRST_EXCEPTION)
+                        for future in ended:
+                            future.result()
                 except BaseException:
                     self._over = True
                     self._kill()  # the other threads hear the end of their workers

@@ -59,6 +59,8 @@ class Recording:
     """Of the steps that are done or can be done now."""
     verdicts: list[str | None] = field(default_factory=list)
     """For each of its segments, once the corpus is filtered."""
+    cut: tuple[tuple[str, str], Segmentation] | None = None
+    """What was made of the turns and the speech under these keys."""
 
 
 def shapes_of_the_pure(settings: EmiliaSettings) -> dict[str, Any]:
@@ -141,17 +143,21 @@ class Plan:
 
     def segmentation(self, recording: Recording) -> Segmentation | None:
         """None where diarization or VAD is not done."""
-        results = [self._ledger.result(recording.keys.get(step, "")) for step in ("diarize", "vad")]
-        if None in results:
+        keys = recording.keys.get("diarize", ""), recording.keys.get("vad", "")
+        if recording.cut and recording.cut[0] == keys:
+            return recording.cut[1]
+        turns, speech = (self._ledger.result(key) for key in keys)
+        if turns is None or speech is None:
             return None
-        turns, speech = results
-        return segment(
+        found = segment(
             [Segment(*turn) for turn in turns["turns"]],
             [(start, end) for start, end in turns["overlaps"]],
             [(start, end) for start, end in speech["speech"]],
             self.duration(recording),
             self._settings,
         )
+        recording.cut = keys, found
+        return found
 
     def candidates(self, recording: Recording) -> list[Candidate] | None:
         """Its segments with all that is known of them; None where that is not done."""

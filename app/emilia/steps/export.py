@@ -94,6 +94,8 @@ class Export(Light):
                 part = part / top  # as the original: once more, each segment by itself
             clip = to_int16(part)
             try:
+                if len(clip) < each["end"] - each["start"]:  # an encoder takes that, even where nothing is left
+                    raise ValueError("the sound ends before the segment does")
                 write(folder / name, clip, codec, kbps=self._settings.mp3_kbps if codec == "mp3" else 0)
                 files.append(name)
             except OSError:
