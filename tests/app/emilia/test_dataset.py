@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from app.audio import decode
+from app.emilia.release import FIELDS
 from tests.app.conftest import persons_environment
 from tests.app.emilia.conftest import carriers
 from tests.app.sounds import RATE, Waveform, encode, tone, write_wav
@@ -146,6 +148,67 @@ def test_every_output_holds_the_same_segments(dataset: Dataset) -> None:
     assert set(in_json[0]) == {"text", "start", "end", "speaker", "language", "dnsmos"}
     for row in dataset.kept:
         assert decode(dataset.out / row["wav"]).duration == pytest.approx(row["duration"], abs=0.1)
+
+
+def test_the_tars_group_into_samples_as_webdataset_reads_them(dataset: Dataset) -> None:
+    groups: dict[str, dict[str, bytes]] = {}
+    order: list[str] = []
+    for path in sorted((dataset.out / "tars").iterdir()):
+        with tarfile.open(path) as tar:
+            for entry in tar:
+                stem, _, suffix = entry.name.partition(".")  # WebDataset's rule: up to the first point
+                file = tar.extractfile(entry)
+                assert file is not None
+                if stem not in order[-1:]:
+                    assert stem not in groups, "the files of a sample lie side by side"
+                    order.append(stem)
+                groups.setdefault(stem, {})[suffix] = file.read()
+
+    assert order == [row["id"] for row in dataset.kept]
+    for row, sample in zip(dataset.kept, groups.values(), strict=True):
+        assert set(sample) == {"mp3", "json"}
+        assert json.loads(sample["json"]) == {name: row[name] for name in FIELDS}
+        assert sample["mp3"] == (dataset.out / row["wav"]).read_bytes()
+
+
+LOAD = """
+import json, sys
+from pathlib import Path
+import datasets
+loaded = datasets.load_dataset("parquet", data_dir=sys.argv[1], split="train")
+audio = loaded.features["audio"]
+print(json.dumps([type(audio).__name__, audio.sampling_rate, sorted(loaded.features)]))
+for number, row in enumerate(loaded.cast_column("audio", datasets.Audio(decode=False))):
+    sound = row.pop("audio")
+    Path(sys.argv[2], f"{number}{Path(sound['path']).suffix}").write_bytes(sound["bytes"])
+    print(json.dumps(row))
+"""
+
+
+def test_load_dataset_opens_the_parquet_without_a_network(
+    dataset: Dataset, tmp_path: Path, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("datasets")
+    environment = persons_environment(home, tmp_path_factory.mktemp("state"))
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    (tmp_path / "sound").mkdir()
+
+    loaded = subprocess.run(
+        [sys.executable, "-P", "-c", LOAD, dataset.out / "parquet", tmp_path / "sound"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert loaded.returncode == 0, loaded.stderr
+    features, *rows = [json.loads(line) for line in loaded.stdout.splitlines()]
+    plain = [name for name in FIELDS if name != "wav"]
+    assert features == ["Audio", 24_000, sorted(["audio", *plain])]
+    assert rows == [{name: row[name] for name in plain} for row in dataset.kept]
+    for number, row in enumerate(dataset.kept):
+        assert decode(tmp_path / "sound" / f"{number}.mp3").duration == pytest.approx(row["duration"], abs=0.1)
 
 
 def test_the_same_command_again_is_over_in_seconds_and_a_threshold_redoes_the_export_alone(

@@ -1,0 +1,36 @@
+"""Inputs and outputs that are URLs: s3://bucket/talk.mp3, memory://a.wav, and whatever else fsspec knows.
+
+A recording is brought into a local file for as long as it is worked on; an output is written whole or not at all.
+Who may read and write is said by the environment alone, never by a URL.
+"""
+
+from app.remote.files import (
+    RemoteFile,
+    check_writable,
+    create_exclusively,
+    exists,
+    fetched,
+    listing,
+    put,
+    read_bytes,
+    remove,
+    write_bytes,
+)
+from app.remote.urls import is_remote, joined, local_path, shown
+
+__all__ = [
+    "RemoteFile",
+    "check_writable",
+    "create_exclusively",
+    "exists",
+    "fetched",
+    "is_remote",
+    "joined",
+    "listing",
+    "local_path",
+    "put",
+    "read_bytes",
+    "remove",
+    "shown",
+    "write_bytes",
+]
