@@ -34,6 +34,12 @@ class Shelf(LocalFileSystem):  # type: ignore[misc]
     short = False
     """Half of the bytes, and no error."""
 
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """The parent knows its own names alone, and would make a folder `shelf:` where one stands."""
+        bare = [each.removeprefix("shelf://") for each in ([path] if isinstance(path, str) else path)]
+        return super()._strip_protocol(bare[0] if isinstance(path, str) else bare)
+
     def _trouble(self) -> bool:
         Shelf.calls += 1
         if Shelf.calls <= Shelf.broken:
