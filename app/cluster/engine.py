@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from app.supervisor import Gone
 
 STORE = 80 * 2**20
 """Bytes for Ray's object store, its least: paths and messages go through it, no audio."""
+CONNECT_S = 10
+"""Within which the head of a cluster has to answer."""
 HIRE_S = 120
 """Within which a node has to start an actor."""
 WAIT = "the nodes' processes can be seen by `ray status`"
@@ -65,6 +68,7 @@ class Cluster:
             if self._device == "cpu":
                 told["num_gpus"] = 0
         else:
+            _check_address(self._address)
             told["address"] = self._address
         try:
             ray.init(**told)
@@ -164,6 +168,19 @@ class Cluster:
             yield worker
         finally:
             worker.dismiss()
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would try for minutes. Raises UsageError where nobody listens."""
+    host, colon, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not colon or not port.isdecimal() or "/" in host:
+        raise UsageError(f"--address {address}: must be HOST:PORT, as `ray start` says it, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no Ray can be reached there ({error})") from None
 
 
 def _only_on(node_id: str) -> Any:
