@@ -26,7 +26,7 @@ from typing import Any
 from app.artefacts import content_key
 from app.emilia.sources import Shard, Source
 from app.errors import UsageError
-from app.store import write_atomically
+from app.store import PART, write_atomically
 
 FOLDER = ".run-app-emilia"
 MOST_TRIES = 3
@@ -148,6 +148,10 @@ class Ledger:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        for folder in (self.folder.parent, self.folder, self.folder / "done", self.folder / "tries"):
+            for path in folder.glob(f"{PART}*"):
+                if path.is_file():  # the ledger's own folder begins the same way
+                    path.unlink(missing_ok=True)
 
     def prune(self, keys: Container[str]) -> int:
         """Remove all results but those under these keys; returns the bytes that are free now."""

@@ -155,7 +155,7 @@ class _Run:
             self._ledger.forget_tries()
         chosen = [source for source in self._request.sources if not self._request.shard or self._in_shard(source)]
         part = f" of {len(self._request.sources)} (shard {self._request.shard})" if self._request.shard else ""
-        self._display.say(f"{len(chosen)}{part} recordings")
+        self._display.say(f"{len(chosen)}{part} recording{'s' * (len(chosen) != 1 or bool(part))}")
         self._recordings = [self._take(source) for source in chosen]
         self._ledger.keep_contents()
         if not self._request.shard:
@@ -170,7 +170,8 @@ class _Run:
         for each in failed:
             assert each.failed
             step, reason = each.failed
-            line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {step}: {reason}"
+            said = reason if reason.startswith(f"{step}: ") else f"{step}: {reason}"
+            line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {said}"
             known = " (in quarantine: --retry tries it again)" if each.quarantined else ""
             self._display.say(line + known, "red")
         return 1 if failed or not whole else 0

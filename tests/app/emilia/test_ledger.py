@@ -115,3 +115,17 @@ def test_a_changed_threshold_redoes_only_what_depends_on_it() -> None:
         ["model: none, now s"],
         ["separate", "diarize", "vad", "asr", "score", "export"],
     )
+
+
+def test_what_killed_workers_left_unfinished_goes_and_nothing_else(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.finish("key", [1])
+    ledger.audio("key").write_bytes(b"sound")
+    (ledger.folder / "audio" / ".other.7.part").mkdir()
+    for half in ("audio/.key.7.part.flac", "done/.run-app-a", "tries/.run-app-b", ".run-app-c", "../.run-app-d"):
+        (ledger.folder / half).write_bytes(b"half")
+
+    ledger.remove_parts()
+
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {f"out/.run-app-emilia/{name}" for name in ("done/key.json", "audio/key.flac")}
+    assert not (ledger.folder / "audio" / ".other.7.part").exists()
