@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from importlib import metadata
 from pathlib import Path
 
 from app.surroundings import in_words, read_surroundings
@@ -12,7 +11,7 @@ from app.verify.needs import GIB, MIB
 from app.verify.requirements import version_of
 
 SHARED_MEMORY = GIB
-"""A container's default is 64 MiB; Ray's object store and the workers of torch's DataLoader pass data through it."""
+"""A container's default is 64 MiB; programs that pass data between processes through it need more."""
 
 
 def tasks(seen: Seen, root: Path = Path("/")) -> list[Task]:
@@ -150,15 +149,5 @@ def _shared(root: Path) -> Check:
         )
     if usage.total >= SHARED_MEMORY:
         return Check(id, what, "OK", said, "", facts)
-    if not _has_ray():
-        return Check(id, what, "OK", f"{said}: little, and no stage here uses it", "", facts)
-    said += ": Ray passes audio and results through it, and falls back to the disk"
-    return Check(id, what, "WARN", said, "docker run --shm-size 8g", facts)
-
-
-def _has_ray() -> bool:
-    try:
-        metadata.version("ray")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    # The object store of --engine ray holds paths and messages, no audio, and falls back to the disk.
+    return Check(id, what, "OK", f"{said}: little, and no stage here uses it", "", facts)

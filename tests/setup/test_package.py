@@ -83,7 +83,8 @@ def test_what_a_command_lacks_is_one_line_that_names_the_extra(installed: Path, 
 def test_the_wheel_needs_python_dotenv_alone(metadata: dict[str, list[str]]) -> None:
     needed = [text for text in metadata["Requires-Dist"] if "extra ==" not in text]
     assert [text.replace(" ", "") for text in needed] in ([BASE], ["python-dotenv<2,>=1.1"])
-    assert set(metadata["Provides-Extra"]) == {"asr", "asr-cuda", "app", "embedded", "embedded-speakers", "emilia"}
+    extras = {"asr", "asr-cuda", "app", "embedded", "embedded-speakers", "emilia", "ray", "s3"}
+    assert set(metadata["Provides-Extra"]) == extras
     assert metadata["License-Expression"] == ["MIT"]
 
 
