@@ -14,7 +14,7 @@ from launcher.hardware import Card
 
 MIB = 2**20
 SPEAKERS = 1500 * MIB
-"""Resident set of a worker that tells speakers apart (1,198 MiB), and room for a long recording."""
+"""Resident set of a worker that tells speakers apart (1,169 MiB, scripts/bench_emilia), and room for a long recording."""
 BESIDE_WEIGHTS = 550 * MIB
 """What recognising takes beside the model's weights, with room for a long recording."""
 SHARE = 0.8
