@@ -98,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
     }
     app_settings = replace(app_settings, **{name: value for name, value in flags.items() if value is not None})
     check_device(app_settings.device)
+    if options.prune and shard:
+        raise UsageError("--prune looks at the whole dataset: not with --shard")
     if options.address and options.engine != "ray":
         raise UsageError("--address is Ray's: say --engine ray as well")
     out = Path(os.path.abspath(options.output))  # noqa: PTH100 - resolve() would replace links by what they name

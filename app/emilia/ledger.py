@@ -2,7 +2,7 @@
 
     OUT/.run-app-emilia/lock          who works here
                         settings.json what the last run was asked for
-                        contents.json recordings' sizes, times and content keys: only what changed is read again
+                        contents*.json recordings' sizes, times and content keys: only what changed is read again
                         done/KEY.json the result of a step for a recording: there whole, or not at all
                         audio/KEY.flac the sound that goes with it
                         tries/KEY.json failed attempts, and why
@@ -52,6 +52,7 @@ class Ledger:
         self.folder = out / FOLDER
         self._place = str(self.folder)
         self._contents: dict[str, list[Any]] = {}
+        self._known: dict[str, list[Any]] = {}
 
     def make(self) -> None:
         """Raises UsageError where OUT can't be written."""
@@ -61,7 +62,9 @@ class Ledger:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{out}: can't write there ({error.strerror})") from None
-        self._contents = self._read("contents.json") or {}
+        for path in sorted(self.folder.glob("contents*.json")):
+            self._contents |= self._read(path.name) or {}
+        self._known = dict(self._contents)
 
     @contextmanager
     def locked(self, shard: Shard | None) -> Iterator[None]:
@@ -88,10 +91,11 @@ class Ledger:
         self._contents[source.name] = [*seen, key]
         return key
 
-    def keep_contents(self) -> None:
-        """Write down what `content` has read."""
-        if self._contents != (self._read("contents.json") or {}):
-            write_atomically(self.folder / "contents.json", json.dumps(self._contents))
+    def keep_contents(self, shard: Shard | None = None) -> None:
+        """Write down what `content` has read: shards, which may run at the same time, each in a file of its own."""
+        if self._contents != self._known:
+            name = f"contents-{shard.number}-of-{shard.of}.json" if shard else "contents.json"
+            write_atomically(self.folder / name, json.dumps(self._contents))
 
     def settings(self) -> dict[str, Any] | None:
         """Of the last run; None: there was none."""
@@ -132,10 +136,9 @@ class Ledger:
         write_atomically(self.folder / "tries" / f"{key}.json", json.dumps(data, ensure_ascii=False))
         return tries
 
-    def forget_tries(self, key: str | None = None) -> None:
-        """Let this, or everything in quarantine, be tried again."""
-        for path in (self.folder / "tries").glob(f"{key or '*'}.json"):
-            path.unlink(missing_ok=True)
+    def forget_tries(self, key: str) -> None:
+        """Let this be tried again."""
+        (self.folder / "tries" / f"{key}.json").unlink(missing_ok=True)
 
     def reopen(self, key: str) -> None:
         """What was made under this key is no longer in its place."""

@@ -14,7 +14,7 @@ from launcher.hardware import Card
 
 MIB = 2**20
 SPEAKERS = 1500 * MIB
-"""Resident set of a worker that tells speakers apart (1,169 MiB, scripts/bench_emilia), and room for a long recording."""
+"""Resident set of a worker that tells speakers apart (scripts/bench_emilia: 1,169 MiB), and room for a long recording."""
 BESIDE_WEIGHTS = 550 * MIB
 """What recognising takes beside the model's weights, with room for a long recording."""
 SHARE = 0.8
@@ -57,11 +57,12 @@ def places(
         environments = tuple({"CUDA_VISIBLE_DEVICES": name} for name in names) if number > 1 else ({},)
         said = f"{_workers(number, each)}, on {len(names)} of {len(cards)} card{'s' * (len(cards) != 1)}"
         return Places(number, each, said, environments)
-    free = int(SHARE * min(seen.available, seen.group_limit or seen.available))
+    available = min(seen.available, seen.group_limit or seen.available)
+    free = int(SHARE * available)
     fit = max(1, free // need)
     number = asked or max(1, min(threads, fit, recordings))
     each = max(1, threads // number)
-    why = "" if asked else f"; {in_words(need)} each at most, {in_words(seen.available)} are free"
+    why = "" if asked else f"; {in_words(need)} each at most, {in_words(available)} are free"
     environments = ({"OMP_NUM_THREADS": str(each)},) if number > 1 else ({},)
     return Places(number, each, _workers(number, each) + why, environments)
 

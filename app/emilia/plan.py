@@ -12,7 +12,7 @@ from app.artefacts import stage_key
 from app.emilia.filters import Candidate
 from app.emilia.ledger import Ledger
 from app.emilia.segments import Segment, Segmentation, segment
-from app.emilia.settings import SAMPLE_RATE, EmiliaSettings
+from app.emilia.settings import SAMPLE_RATE, SETTINGS, EmiliaSettings
 from app.emilia.sources import Source
 from app.emilia.steps import STEPS, Item
 from app.emilia.steps.export import Export
@@ -82,7 +82,9 @@ def redone(before: Shapes, now: Shapes) -> tuple[list[str], list[str]]:
         old, new = before.get(step) or {}, as_now.get(step) or {}
         for name in [*new, *(name for name in old if name not in new)]:
             if old.get(name) != new.get(name):
-                differ[f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}"] = None
+                # A setting is known by its name; a version or a model is some step's.
+                whose = "" if name in SETTINGS else f"{step} "
+                differ[f"{whose}{name}: {_short(old.get(name))}, now {_short(new.get(name))}"] = None
                 steps |= {step, *FOLLOWS[step]}
     return list(differ), [step for step in STEPS if step in steps and as_now.get(step)]
 
@@ -128,12 +130,17 @@ class Plan:
 
     def is_done(self, step: str, item: Item, out: Path) -> bool:
         """A result whose sound or files somebody has removed is not."""
-        left = self._ledger.is_done(item.key)
+        if not self._ledger.is_done(item.key):
+            return False
+        there = True
         if step in ("standardise", "separate"):
-            return left and self._ledger.audio(item.key).exists()
-        if step == "export":
-            return left and Export.is_in_place(item, out)
-        return left
+            there = self._ledger.audio(item.key).exists()
+        elif step == "export":
+            result = self._ledger.result(item.key)
+            there = result is not None and Export.is_in_place(item, out, result["files"])
+        if not there:
+            self._ledger.reopen(item.key)
+        return there
 
     def duration(self, recording: Recording) -> int:
         """Samples of the standardised recording; 0 where it is not known."""

@@ -151,13 +151,11 @@ class _Run:
 
     def run(self) -> int:
         """Returns the exit code."""
-        if self._request.retry:
-            self._ledger.forget_tries()
         chosen = [source for source in self._request.sources if not self._request.shard or self._in_shard(source)]
         part = f" of {len(self._request.sources)} (shard {self._request.shard})" if self._request.shard else ""
         self._display.say(f"{len(chosen)}{part} recording{'s' * (len(chosen) != 1 or bool(part))}")
         self._recordings = [self._take(source) for source in chosen]
-        self._ledger.keep_contents()
+        self._ledger.keep_contents(self._request.shard)
         if not self._request.shard:
             self._ledger.remove_parts()
         resident = self._request.app.resident
@@ -185,10 +183,10 @@ class _Run:
                 self._filter()
             self._step(step, crew)
         if self._request.shard:
-            again = "when all are, the same command without --shard makes the dataset"
-            self._display.say(f"shard {self._request.shard} is done; {again}")
+            again = "when all shards are through, the same command without --shard makes the dataset"
+            self._display.say(f"shard {self._request.shard} is through; {again}")
             return True
-        if not set(STEPS) <= set(self._request.steps):
+        if not set(self._plan.steps) <= set(self._request.steps):
             return True
         dataset = Dataset(self._request.out, self._plan, self._ledger, self._recordings)
         whole = dataset.publish(crew, self._display, self._request.emilia.audio_format)
@@ -260,17 +258,24 @@ class _Run:
     def _step(self, step: str, crew: Crew) -> None:
         todo: dict[str, Item] = {}
         waiting: list[tuple[Recording, str]] = []
+        early = 0
         for recording in self._recordings:
-            if recording.failed or (item := self._plan.item(step, recording)) is None:
+            if recording.failed:
+                continue
+            if (item := self._plan.item(step, recording)) is None:
+                early += 1
                 continue
             if self._plan.is_done(step, item, self._request.out):
                 continue
-            self._ledger.reopen(item.key)
+            if self._request.retry:
+                self._ledger.forget_tries(item.key)
             if not (tries := self._ledger.tries(item.key)).over and step in self._request.steps:
                 todo.setdefault(item.key, item)  # of equal recordings one is enough
             elif tries.over:
                 recording.failed, recording.quarantined = (step, tries.reason), True
             waiting.append((recording, item.key))
+        if early and step in self._request.steps:
+            self._display.say(f"{step}: not done for {early} of {len(self._recordings)}: a step before is", "yellow")
         if todo:
             crew.take(step, list(todo.values()))
         for recording, key in waiting:

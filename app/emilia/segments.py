@@ -84,10 +84,10 @@ def segment(
     merged = merge(parts, several, settings)
     shortest = samples(settings.shortest_s)
     kept = tuple(each for each in merged if each.samples >= shortest)
+    # A silence that a turn was cut at has no account of its own where its sides were merged again.
+    starts = [each.start for each in merged]
+    dropped = [each for each in dropped if not _inside(each, merged, starts)]
     dropped += [Dropped(each.start, each.end, SEGMENT_SHORT) for each in merged if each.samples < shortest]
-    # A silence that a turn was cut at is no loss where its sides were merged again.
-    starts = [each.start for each in kept]
-    dropped = [each for each in dropped if not _inside(each, kept, starts)]
     rest = [each for each in dropped if each.reason != OVERLAP]  # those are no longer in `turns`
     bridged = _total(kept) + _total(rest) - _total(turns)
     return Segmentation(kept, tuple(sorted(dropped, key=lambda each: each.start)), bridged)

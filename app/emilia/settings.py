@@ -104,7 +104,9 @@ class EmiliaSettings:
 
     def compat(self) -> EmiliaSettings:
         """The original's choices where ours differ on purpose; docs/emilia.md lists them."""
-        return dataclasses.replace(self, peak="normalise", overlaps="keep", unbroken="rest", rate_over="file")
+        return dataclasses.replace(
+            self, peak="normalise", overlaps="keep", unbroken="rest", rate_over="file", mp3_kbps=32
+        )
 
     def check(self) -> None:
         """Raises UsageError where two values do not fit together."""

@@ -54,7 +54,7 @@ def statistics(fates: Sequence[Fate]) -> dict[str, Any]:
     segments: Counter[str] = Counter()
     languages: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for fate in fates:
-        by_reason += dropped(fate)
+        by_reason.update(dropped(fate))  # += would hide a negative one
         if fate.failed:
             continue
         segments.update(reason or "kept" for reason in fate.verdicts)

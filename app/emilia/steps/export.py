@@ -68,12 +68,15 @@ class Export(Light):
         return {"files": files, "failed": failed}
 
     @staticmethod
-    def is_in_place(item: Item, out: Path) -> bool:
-        """Whether OUT/ID is what this item's export made."""
+    def is_in_place(item: Item, out: Path, files: list[str | None]) -> bool:
+        """Whether OUT/ID is what this item's export made, with none of its files removed since."""
+        folder = out / item.id
         try:
-            return (out / item.id / MARK).read_text() == item.key
+            if (folder / MARK).read_text() != item.key:
+                return False
         except OSError:
             return False
+        return all((folder / name).exists() for name in (f"{item.id}.json", *files) if name)
 
     @staticmethod
     def folders(out: Path) -> list[Path]:

@@ -71,7 +71,9 @@ class Tables(Light):
             made = (out / FOLDER / MARK).read_text() == key
         except OSError:
             return False
-        return made and all((out / name).exists() for name in ("tars", "parquet", "report.html"))
+        alone = ("stats.json", "segments.jsonl", "report.html")
+        many = ("tars/*.tar", "parquet/*.parquet")
+        return made and all((out / name).exists() for name in alone) and all(any(out.glob(each)) for each in many)
 
     def _tar(self, folder: Path, number: int, of: int, rows: list[dict[str, Any]]) -> None:
         """For each row ID.mp3 and ID.json, side by side, as WebDataset wants them."""

@@ -229,6 +229,12 @@ def test_the_same_command_again_is_over_in_seconds_and_a_threshold_redoes_the_ex
 
     same = again()
     assert not any(f"{step}:" in same for step in ("standardise", "diarize", "asr", "score", "export", "tables"))
+    lost = dataset.out / dataset.kept[0]["wav"]
+    lost.unlink()
+    mended = again()
+    assert "export:" in mended
+    assert "asr:" not in mended
+    assert lost.exists()
     stricter = again("--dnsmos-min", "3.2", "--redo")
     assert "export:" in stricter
     assert not any(f"{step}: " in stricter.partition("recordings")[2] for step in ("diarize", "asr", "score"))

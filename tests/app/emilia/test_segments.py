@@ -67,6 +67,13 @@ def test_speech_without_a_silence_passes_up_to_thirty_seconds_and_is_then_cut_in
     assert kept(cut((0, 31, "A"), speech=[(0, 31)])) == [(0, 15.5, "A"), (15.5, 31, "A")]
 
 
+def test_a_silence_inside_of_a_short_part_is_counted_once() -> None:
+    result = cut((0, 30, "A"), speech=[(0, 0.5), (1.5, 2), (2.8, 30)])
+
+    ends = sorted((start, end) for start, end, *_ in [*kept(result), *lost(result)])
+    assert all(one[1] <= other[0] for one, other in pairwise(ends)), ends
+
+
 def test_the_original_leaves_a_rest_instead() -> None:
     compat = dataclasses.replace(SETTINGS, unbroken="rest")
 
