@@ -14,8 +14,8 @@ cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
 running= # the process group of the step under way
 
 # Measured with torch 2.8 and its CUDA wheels; uv links .venv to its cache where both lie on one file system.
-download_mb=${VENV_DOWNLOAD_MB:-4600}
-disk_mb=${VENV_DISK_MB:-8600}
+download_mb=${VENV_DOWNLOAD_MB:-4700}
+disk_mb=${VENV_DISK_MB:-9200}
 
 say() { printf '%s: %s\n' "$caller" "$*" >&2; }
 die() {

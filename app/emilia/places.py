@@ -14,7 +14,7 @@ from launcher.hardware import Card
 
 MIB = 2**20
 SPEAKERS = 1500 * MIB
-"""Resident set of a worker that tells speakers apart (scripts/bench_emilia: 1,169 MiB), and room for a long recording."""
+"""What telling speakers apart takes (scripts/bench_emilia: 1,169 MiB), with room for a long recording."""
 BESIDE_WEIGHTS = 550 * MIB
 """What recognising takes beside the model's weights, with room for a long recording."""
 SHARE = 0.8
