@@ -113,7 +113,7 @@ def finished(child: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
@@ -445,7 +445,7 @@ def test_ended_in_the_middle_resumes(
     child = machine.start("someone/whisper")
     wait_until(lambda: bool(hub.of_weights()) and machine.arrived_bytes() >= 15 * MIB)
     child.send_signal(end)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=120)
     assert child.returncode == -end
     assert err.rstrip().endswith("KeyboardInterrupt") == (end == signal.SIGINT)
     arrived = machine.arrived_bytes()

@@ -72,7 +72,7 @@ class Terminal:
     def until(self, pattern: str) -> str:
         """The first match."""
         assert self.process.stdout is not None
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while (part := self.process.stdout.read(1)) and time.monotonic() < deadline:
             self.shown += part
             if part in "\r\n" and (found := re.search(pattern, self.shown)):
@@ -87,7 +87,7 @@ class Terminal:
     def end(self) -> int:
         assert self.process.stdout is not None
         self.shown += self.process.stdout.read()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 @contextmanager

@@ -347,7 +347,7 @@ def test_an_interrupted_recognition_goes_on_inside_the_file(
     line = [*command, "transcribe", "long.wav", "--model", "tiny.en", "-o", "out", "--batch-size", "1"]
     started = Started(line, environment, tmp_path, "asr: long.wav")
     folder = Path(environment["XDG_STATE_HOME"], "run-app", "artefacts")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while sum(path.read_bytes().count(b"\n") for path in folder.glob("*.part")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -48,7 +48,7 @@ class Running:
     def end(self) -> int:
         assert self.process.stderr is not None
         self.said += self.process.stderr.read().splitlines()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture

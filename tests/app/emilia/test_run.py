@@ -98,7 +98,7 @@ def test_what_finished_before_a_kill_is_not_done_again(
     with subprocess.Popen(
         arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     ) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while len(done(tmp_path / "out")) < 3 and time.monotonic() < until:
             time.sleep(0.01)
         process.kill()

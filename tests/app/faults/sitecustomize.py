@@ -1,7 +1,7 @@
 """Put on a worker's PYTHONPATH: the stages that take minutes become light, and one stage meets a misfortune.
 
 FAULT is `STAGE:KIND:PATH`, or several with commas between them. `abort` calls abort() in the stage, once; PATH
-remembers that it did. `abort-late` does so when another file has had the time to begin, and lets none end before.
+remembers that it did. `abort-late` does so when another file has begun, and lets none end before.
 `abort-always` does so each time. `abort-at-the-end` does so when the interpreter ends, as libraries of cards do.
 `raise` is an error that Python sees, each time. `fill` fills the disk that PATH is on, up to the last byte.
 """
@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def strike(stage: str, kind: str, path: Path) -> None:
     module, name = CLASSES[stage]
     owner = getattr(importlib.import_module(module), name)
     whole = owner.run
+    another = threading.Event()
 
     def run(self: object, work: object, report: object) -> object:
         if kind == "abort-at-the-end":
@@ -58,10 +60,11 @@ def strike(stage: str, kind: str, path: Path) -> None:
         elif kind == "abort-always" or not path.exists():
             path.write_text(str(os.getpid()))
             if kind == "abort-late":
-                time.sleep(1)
+                another.wait(120)
             os.abort()
         elif kind == "abort-late" and path.read_text() == str(os.getpid()):
-            time.sleep(60)
+            another.set()
+            time.sleep(120)
         return whole(self, work, report)
 
     owner.run = run

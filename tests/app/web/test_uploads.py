@@ -122,7 +122,7 @@ def _half_an_upload(address: str) -> socket.socket:
 
 
 def _until(is_so: object, *arguments: object) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not is_so(*arguments):  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)
