@@ -4,6 +4,7 @@ A recording is brought into a local file for as long as it is worked on; an outp
 Who may read and write is said by the environment alone, never by a URL.
 """
 
+from app.remote.anywhere import at_hand, identity
 from app.remote.files import (
     RemoteFile,
     check_writable,
@@ -20,10 +21,12 @@ from app.remote.urls import is_remote, joined, local_path, shown
 
 __all__ = [
     "RemoteFile",
+    "at_hand",
     "check_writable",
     "create_exclusively",
     "exists",
     "fetched",
+    "identity",
     "is_remote",
     "joined",
     "listing",

@@ -117,6 +117,19 @@ def _suffix(url: str) -> str:
     return found[0] if found else ""
 
 
+def marks(url: str) -> tuple[int | None, str]:
+    """Its size in bytes and the server's mark of its content, as RemoteFile has them.
+
+    Raises InputError, where this file can't be had, and WorkError.
+    """
+
+    def look(place: Place) -> tuple[int | None, str]:
+        info = place.fs.info(place.path)
+        return info.get("size"), _token(info)
+
+    return tried(look, url, READING)
+
+
 def read_bytes(url: str, say: Say = lambda line: None) -> bytes:
     """Raises InputError, where this file can't be had, and WorkError."""
 
