@@ -11,7 +11,7 @@ from launcher.profiles import Setting, shipped_folder
 from launcher.target import Target
 
 # What the launcher itself exports.
-OWN = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
+OWN = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS", "RUN_APP_ASKED")
 # RUN_APP_..., as far as anything reads it: app/settings.py, launcher/profiles.py, and shipped profiles in lines below.
 SETTINGS = ("MODEL", "DEVICE", "COMPUTE_TYPE", "BATCH_SIZE", "RESIDENT", "SPLIT_MB", "ENV_DIR")
 # These run code of the setter's choosing in every interpreter or shell that sees them: too much for a line in a file.

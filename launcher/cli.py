@@ -137,7 +137,9 @@ def start(request: Request) -> int:
     inherited = execute.inherited()
     notes: list[str] = []
     target = Target(request.command, inherited, notes)
-    names, settings, own = layers(request, inherited, notes)
+    # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
+    asked = request.profiles or (inherited.get("RUN_APP_PROFILE") or "auto").split(",")
+    names, settings, own = layers(asked, request, inherited, notes)
     # A start leaves both of its names; RUN_APP_PROFILE alone is a choice that somebody exported.
     outer = inherited.get("RUN_APP_PROFILE", "") if "RUN_APP_SETTINGS" in inherited else ""
     nested = outer == ",".join(names)
@@ -156,6 +158,10 @@ def start(request: Request) -> int:
     )
     plan.environment["RUN_APP_PROFILE"] = ",".join(names)
     plan.environment["RUN_APP_SETTINGS"] = ",".join(plan.entries)
+    if "auto" in asked:
+        plan.environment["RUN_APP_ASKED"] = ",".join(asked)  # another machine picks another profile
+    elif not nested:
+        plan.environment.pop("RUN_APP_ASKED", None)
     notes += changes(plan, inherited, outer, request.keep)
     notes += checks.doubts(plan, target)
     mask = Mask(plan)
@@ -171,7 +177,7 @@ def start(request: Request) -> int:
 
 
 def layers(
-    request: Request, inherited: dict[str, str], notes: list[str]
+    asked: list[str], request: Request, inherited: dict[str, str], notes: list[str]
 ) -> tuple[list[str], list[Setting], list[Setting]]:
     """The profiles' names; the settings of base, the profiles and local.env, and above them this command line's own.
 
@@ -181,8 +187,6 @@ def layers(
     def read(name: str) -> list[Setting]:
         return profiles.read(profiles.find(name, inherited), notes)
 
-    # Inside run-app, or where the shell exports RUN_APP_PROFILE, that is the profile unless another is named.
-    asked = request.profiles or (inherited.get("RUN_APP_PROFILE") or "auto").split(",")
     files = {name: read(name) for name in ("base", *asked) if name != "auto"}
     above = profiles.local(inherited, notes)
     own = [each for path in request.env_files for each in profiles.read(os.path.abspath(path), notes)] + request.sets

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launcher.launching import PYTHON, Run
+from tests.launcher.launching import PYTHON, RUN_APP, Run
 
 BLACKWELL_96 = "NVIDIA RTX PRO 6000 Blackwell,97887,12.0"
 BLACKWELL_48 = "NVIDIA RTX PRO 5000 Blackwell,48935,12.0"
@@ -238,3 +238,24 @@ def test_asking_leaves_the_program_no_child_to_wait_for(run_app: Run) -> None:
 def test_wsl_alone_leaves_device_and_model_to_the_app(run_app: Run) -> None:
     done = run_app("-p", "wsl", "--", "sh", "-c", "echo ${RUN_APP_DEVICE-unset} ${RUN_APP_MODEL-unset}")
     assert done.stdout == "unset unset\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "inner", "asked"),
+    [
+        ((), (), "auto"),
+        (("-p", "auto,wsl"), (), "auto,wsl"),
+        (("-p", "cpu"), (), ""),
+        ((), (*RUN_APP, "--"), "auto"),
+        ((), (*RUN_APP, "-p", "cpu", "--set", "X=1", "--"), ""),
+        (("-p", "gpu48"), (*RUN_APP, "-p", "auto", "--"), "auto"),
+    ],
+)
+def test_the_program_can_tell_that_auto_was_asked_for(
+    auto: Auto, words: tuple[str, ...], inner: tuple[str, ...], asked: str
+) -> None:
+    """On another machine it is to be asked again. A profile named within decides from there on."""
+    program = ("--", *inner, "sh", "-c", 'echo "$RUN_APP_PROFILE|$RUN_APP_ASKED"')
+    shown, _ = auto(BLACKWELL_96, words=words, program=program)
+    assert shown.partition("|")[2] == asked
+    assert "auto" not in shown.partition("|")[0]
