@@ -27,6 +27,8 @@ class Delivery:
     display: Display
     style: SubtitleStyle
     to_stdout: bool
+    several: bool = False
+    """Workers side by side: what is shown of their work goes on when a file is done."""
 
     def say(self, line: str, style: str | None = None) -> None:
         self.display.say(line, style)
@@ -54,7 +56,8 @@ class Delivery:
 
     def final(self, item: Input, transcript: Transcript) -> bool:
         """The whole transcript; False, and said, where it can't be written."""
-        self.display.end()
+        if not self.several:
+            self.display.end()
         for note in transcript.notes:
             self.display.say(f"{item.path}: {note}", "yellow")
         outcomes: dict[Outcome, list[Path]] = {}

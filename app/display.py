@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 from launcher.cli import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import TaskID
 
 EVERY_S = 10.0
 """Between two lines of progress in a log."""
+MOST_WORKERS = 12
+"""That are shown by themselves."""
 
 
 class Display:
@@ -30,6 +33,7 @@ class Display:
         self._bar = _Bar(self.console) if self.console.is_interactive else None
         self._step = ""
         self._said_at = 0.0
+        self._workers: list[str] = []
 
     def say(self, line: str, style: str | None = None) -> None:
         """A line that stays."""
@@ -53,6 +57,15 @@ class Display:
         elif time.monotonic() - self._said_at >= EVERY_S:
             self._said_at = time.monotonic()
             self.say(f"{self._step}: {done:,.0f} of {total:,.0f} {unit}")
+            if self._workers:
+                self.say(f"  {'; '.join(self._workers)}")
+
+    def workers(self, rows: Sequence[str]) -> None:
+        """What each of several workers is at, a line for each: below the bar, or with the progress in a log."""
+        more = len(rows) - MOST_WORKERS
+        self._workers = [*rows[:MOST_WORKERS], *([f"and {more} more"] if more > 0 else [])]
+        if self._bar:
+            self._bar.rows(self._workers)
 
     def __enter__(self) -> Display:
         return self
@@ -64,7 +77,7 @@ class Display:
 
     def end(self) -> None:
         """No step is under way: the bar goes."""
-        self._step = ""
+        self._step, self._workers = "", []
         if self._bar:
             self._bar.end()
 
@@ -97,8 +110,17 @@ class Lossy:
 class _Bar:
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.text import Text
 
-        self._progress = Progress(
+        rows: list[str] = []
+        self._rows = rows
+
+        class WithRows(Progress):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                yield from (Text(f"  {row}", style="dim", no_wrap=True, overflow="ellipsis") for row in rows)
+
+        self._progress = WithRows(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -115,9 +137,13 @@ class _Bar:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(step, total=None, state="")
 
+    def rows(self, rows: Sequence[str]) -> None:
+        self._rows[:] = map(printable, rows)
+
     def advance(self, done: float, total: float, unit: str) -> None:
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total, state=f"{done:,.0f} of {total:,.0f} {unit}")
 
     def end(self) -> None:
+        self._rows.clear()
         self._progress.stop()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.errors import UsageError
 from app.inputs import Input, check_output_folder
@@ -45,6 +46,14 @@ class Request:
     """Of sound in one file."""
     artefacts: str = "artefacts"
     """The state folder of what its stages finish."""
+    engine: str = "local"
+    """Or `ray`."""
+    address: str | None = None
+    """Of a Ray that is there; None: one of our own."""
+    workers: int | None = None
+    """Side by side; None: one here, as many as its machines bear on Ray."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that the command line said itself, not the profile: they hold on every machine."""
 
 
 def check_outputs(request: Request) -> None:

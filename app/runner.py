@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -27,8 +27,7 @@ from app.messages import (
     Started,
 )
 from app.stages import LACKING
-from app.store import state_folder
-from app.supervisor import AnyMeter, AnyWorker, Log, Worker
+from app.supervisor import AnyMeter, AnyWorker, on_this_machine
 from app.transcript import Transcript
 
 ATTEMPTS = 2
@@ -73,11 +72,12 @@ class Listener(Protocol):
         """That worker is through with it, or has died."""
 
 
-@contextmanager
-def fresh_worker() -> Iterator[Worker]:
+MODULE = "app.worker"
+
+
+def fresh_worker() -> AbstractContextManager[AnyWorker]:
     """One that has loaded nothing, and ends with its job."""
-    with Log(state_folder("logs")) as log, Worker(log) as worker:
-        yield worker
+    return on_this_machine(MODULE)(0)
 
 
 class Runner:
@@ -104,14 +104,16 @@ class Runner:
         """By file, or None for all, the stages that are not tried again, and why."""
         self.written: set[Path] = set()
         self.failed: set[Path] = set()
+        self.pending: Sequence[Input] = ()
+        """Where `run` raised: the inputs that no worker is through with, but for those that failed."""
 
     def run(self, inputs: Sequence[Input]) -> None:
-        """Raises UsageError, WorkError and Stopped."""
-        pending = list(inputs)
-        while pending:
-            pending = self._work(pending)
+        """Raises UsageError, WorkError and Stopped, and what `worker` raises."""
+        self.pending = list(inputs)
+        while self.pending:
+            self.pending = self._work(self.pending)
 
-    def _work(self, pending: list[Input]) -> list[Input]:
+    def _work(self, pending: Sequence[Input]) -> list[Input]:
         """Give all pending inputs to one worker. Returns those it left undone when it died."""
         everywhere = self._given_up.get(None, {})
         job = dataclasses.replace(
@@ -142,7 +144,7 @@ class Runner:
             self._bury(death, under_way, f"its log is {worker.log.keep()}", left)
         return list(left.values())
 
-    def _hear(self, worker: AnyWorker, pending: list[Input], left: dict[int, Input]) -> set[tuple[str, int | None]]:
+    def _hear(self, worker: AnyWorker, pending: Sequence[Input], left: dict[int, Input]) -> set[tuple[str, int | None]]:
         """All that a worker says; takes out of `left` what is done with. Returns what it was at when it fell silent."""
         front = self._front
         under_way: set[tuple[str, int | None]] = set()

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -18,6 +19,7 @@ from app import messages
 from app.diagnosis import Death, explain, explain_error
 from app.memory import PeakMeter, Reading, Readings
 from app.messages import Idle, Message, Task
+from app.store import state_folder
 from app.surroundings import read_surroundings
 
 GRACE_S = 5.0
@@ -45,6 +47,10 @@ class AnyWorker(Protocol):
     def remedy(self, reason: str) -> str | None: ...
 
 
+Hire = Callable[[int], AbstractContextManager[AnyWorker]]
+"""Starts the worker of a place, as often as it is asked to. Raises Gone where that place is lost."""
+
+
 class AnyLog(Protocol):
     def keep(self) -> Path | str: ...
 
@@ -65,6 +71,17 @@ class AnyMeter(Protocol):
 
     def phase(self, name: str) -> None: ...
     def look(self) -> tuple[int, int]: ...
+
+
+def on_this_machine(module: str, environment: Callable[[int], Mapping[str, str]] = lambda place: {}) -> Hire:
+    """Workers of this module; `environment` is what a place has beside ours."""
+
+    @contextmanager
+    def hire(place: int) -> Iterator[Worker]:
+        with Log(state_folder("logs")) as log, Worker(log, module, environment(place)) as worker:
+            yield worker
+
+    return hire
 
 
 class Log:

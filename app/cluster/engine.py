@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from app.cluster.hand import Hand, Node, in_effect, look_around
+from app.cluster.hand import Hand, Node, in_effect, look_around, resolved
 from app.cluster.remote_worker import RemoteWorker
-from app.emilia.places import Places, places
+from app.emilia.places import places, workers
 from app.errors import UsageError, WorkError
+from app.settings import Settings, read_settings
+from app.store import PART
 from app.supervisor import Gone
+from launcher.masking import is_secret
 
 STORE = 80 * 2**20
 """Bytes for Ray's object store, its least: paths and messages go through it, no audio."""
@@ -22,6 +28,7 @@ CONNECT_S = 10
 """Within which the head of a cluster has to answer."""
 HIRE_S = 120
 """Within which a node has to start an actor."""
+PROBE = f"{PART}probe-"
 WAIT = "the nodes' processes can be seen by `ray status`"
 
 
@@ -30,20 +37,37 @@ class Seat:
     """Where one worker works."""
 
     node_id: str
+    host: str
     node: str
+    """The host with its address."""
     environment: Mapping[str, str]
     """The profile, as it is there."""
-    threads: int
+    settings: Settings
+    """What the profile says there, with the command's own flags before it; `threads` are this worker's."""
     card: bool
 
 
 class Cluster:
     """A context manager: connected to Ray within it. Its own Ray ends with it, one that was joined goes on."""
 
-    def __init__(self, address: str | None, threads: int, device: str) -> None:
-        """Without an address a Ray of our own, on this machine, with so many CPUs."""
-        self._address, self._threads, self._device = address, threads, device
+    def __init__(self, address: str | None, settings: Settings, given: Mapping[str, Any]) -> None:
+        """Without an address a Ray of our own, on this machine, with as many CPUs as there are threads in `settings`.
+
+        `given` are the settings that the command line said itself: they hold on every node, whatever its profile says.
+        """
+        self._address, self._settings, self._given = address, settings, given
         self.seats: list[Seat] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Of the seats."""
+        count = Counter(seat.host for seat in self.seats)
+        number = Counter[str]()
+        names = []
+        for seat in self.seats:
+            number[seat.host] += 1
+            names.append(f"{seat.host} {number[seat.host]}" if count[seat.host] > 1 else seat.host)
+        return names
 
     def __enter__(self) -> Cluster:
         if self._address is None:
@@ -60,12 +84,12 @@ class Cluster:
         if self._address is None:
             told |= {
                 "address": "local",
-                "num_cpus": self._threads,
+                "num_cpus": self._settings.threads,
                 "include_dashboard": False,
                 "object_store_memory": STORE,
                 "_node_ip_address": "127.0.0.1",
             }
-            if self._device == "cpu":
+            if self._settings.device == "cpu":
                 told["num_gpus"] = 0
         else:
             _check_address(self._address)
@@ -82,56 +106,85 @@ class Cluster:
 
         ray.shutdown()
 
-    def survey(self, paths: Sequence[str], need: int, asked: int | None, recordings: int) -> str:
+    def survey(
+        self, folder: Path, paths: Sequence[str], need: int, asked: int | None, files: int, *, share: int = 1
+    ) -> str:
         """Look at all nodes and place workers on them; returns what there is, in words.
 
-        `need` are a worker's bytes, `asked` the workers of all nodes together. Raises UsageError where a node can't
-        do the work.
+        All nodes have to see `folder`, which this writes to for that, and `paths`. `need` are a worker's bytes, `asked`
+        the workers of all nodes together, `share` the threads of one without a card, if there are so many. Raises
+        UsageError where a node can't do the work.
         """
         import ray
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        profile = os.environ.get("RUN_APP_ASKED")
-        looking = ray.remote(look_around)
-        found: dict[str, Node] = {}
-        for node in nodes:
-            name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            try:
-                there = looking.options(num_cpus=0, max_retries=0, scheduling_strategy=_only_on(node["NodeID"])).remote(
-                    profile, list(paths)
-                )
-                found[node["NodeID"]] = ray.get(there, timeout=HIRE_S)
-            except Exception as error:  # whatever fails there, it is the node that can't do the work
-                raise UsageError(f"{name}: run-app can't work there: {_cause(error)}") from None
-            if absent := found[node["NodeID"]].absent:
-                raise UsageError(
-                    f"{name}: does not see {absent[0]}; all nodes need the same files under the same path, "
-                    "or recordings and OUT as s3:// and the like"
-                )
+        with _probe(folder) as probe:
+            found = {node["NodeID"]: self._look(node, [str(probe), *paths]) for node in nodes}
+        own, gone = _own_words()
+        most_threads = self._given.get("threads", math.inf)
+        to_give = sum(_cpus(node, most_threads) for node in nodes)
         lines = []
         for node in nodes:
-            seen = found[node["NodeID"]]
+            seen, host = found[node["NodeID"]], node["NodeManagerHostname"]
             left = None if asked is None else asked - len(self.seats)
             if left is not None and left <= 0:
                 break
-            cpus = int(node["Resources"].get("CPU", 0))
+            cpus, cards = _cpus(node, most_threads), seen.cards[: int(node["Resources"].get("GPU", 0))]
             if cpus < 1:
                 continue
-            share = None if left is None else max(1, min(left, cpus))
-            room = places(share, cpus, self._device, need, recordings, seen.surroundings, seen.cards)
             environment = seen.environment or in_effect(os.environ)
-            self.seats += self._seats(node, room, environment, bool(seen.cards))
-            named = seen.profile or os.environ.get("RUN_APP_PROFILE") or "none"
-            lines.append(f"{node['NodeManagerHostname']}: {room.said}, profile {named}")
+            environment = {name: value for name, value in environment.items() if name not in gone} | own
+            settings = replace(read_settings(environment), **self._given)
+            if settings.device == "cuda" and not cards:
+                lines.append(f"{host}: no card that Ray can give, and device cuda is asked for: no worker there")
+                continue
+            # So many as were asked for are spread over the CPUs of all nodes.
+            most = None if left is None else min(math.ceil(left * cpus / to_give), cpus)
+            to_give -= cpus
+            shares = cpus if most or (cards and settings.device != "cpu") else max(1, cpus // share)
+            room = places(most, shares, settings.device, need, files, seen.surroundings, cards)
+            settings = replace(settings, threads=max(1, cpus // room.number))
+            self.seats += self._seats(node, room.number, environment, settings, bool(cards))
+            named = environment.get("RUN_APP_PROFILE") or "none"
+            lines.append(f"{host}: {workers(room.number, settings.threads)}{room.why}, profile {named}")
         if not self.seats:
-            raise UsageError("no node of this Ray has a CPU to give")
+            raise UsageError("; ".join(lines) or "no node of this Ray has a CPU to give")
         return "; ".join(lines)
 
-    def _seats(self, node: Mapping[str, Any], room: Places, environment: Mapping[str, str], cards: bool) -> list[Seat]:
-        profile = {**environment, "OMP_NUM_THREADS": str(room.threads)} if room.number > 1 else dict(environment)
-        name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        on_card = cards and self._device != "cpu"
-        return [Seat(node["NodeID"], name, profile, room.threads, on_card) for _ in range(room.number)]
+    def _look(self, node: Mapping[str, Any], paths: Sequence[str]) -> Node:
+        """What this node is. Raises UsageError where it can't do the work."""
+        import ray
+
+        name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        where = _only_on(node["NodeID"])
+        looking = ray.remote(look_around).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
+        try:
+            seen: Node = ray.get(looking.remote(os.environ.get("RUN_APP_ASKED"), list(paths)), timeout=HIRE_S)
+        except Exception as error:  # whatever fails there, it is the node that can't do the work
+            raise UsageError(f"{name}: run-app can't work there: {_cause(error)}") from None
+        if seen.absent:
+            absent = "what this machine has just written there" if PROBE in seen.absent[0] else seen.absent[0]
+            raise UsageError(
+                f"{name}: does not see {absent} ({Path(seen.absent[0]).parent}); all nodes need the same files under "
+                "the same path, on a disk that they share"
+            )
+        return seen
+
+    def _seats(
+        self, node: Mapping[str, Any], number: int, environment: Mapping[str, str], settings: Settings, cards: bool
+    ) -> list[Seat]:
+        on_card = cards and settings.device != "cpu"
+        # A secret would stand in what Ray shows of its actors; and which card is whose Ray says itself.
+        profile = {
+            name: value
+            for name, value in environment.items()
+            if not is_secret(name) and (name != "CUDA_VISIBLE_DEVICES" or not on_card)
+        }
+        if number > 1:
+            profile["OMP_NUM_THREADS"] = str(settings.threads)
+        host = node["NodeManagerHostname"]
+        name = f"{host} ({node['NodeManagerAddress']})"
+        return [Seat(node["NodeID"], host, name, profile, settings, on_card) for _ in range(number)]
 
     @contextmanager
     def hire(self, place: int, module: str) -> Iterator[RemoteWorker]:
@@ -145,7 +198,7 @@ class Cluster:
         actor = (
             ray.remote(Hand)
             .options(
-                num_cpus=seat.threads,
+                num_cpus=seat.settings.threads,
                 num_gpus=1 if seat.card else 0,
                 max_restarts=0,
                 scheduling_strategy=_only_on(seat.node_id),
@@ -168,6 +221,32 @@ class Cluster:
             yield worker
         finally:
             worker.dismiss()
+
+
+def _cpus(node: Mapping[str, Any], most: float) -> int:
+    return int(min(node["Resources"].get("CPU", 0), most))
+
+
+def _own_words() -> tuple[dict[str, str], set[str]]:
+    """Where auto was asked for: what the command line has set beside it here, and has left out. Each node gets that."""
+    asked = os.environ.get("RUN_APP_ASKED")
+    if asked is None:
+        return {}, set()
+    here, alone = in_effect(os.environ), resolved(asked)
+    names = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
+    own = {name: value for name, value in here.items() if alone.get(name) != value and name not in names}
+    return own, {name for name in alone if name not in here}
+
+
+@contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    """A file of a name that no other folder has a file of."""
+    path = folder / f"{PROBE}{secrets.token_hex(8)}"
+    path.touch()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _check_address(address: str) -> None:

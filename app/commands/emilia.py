@@ -96,8 +96,10 @@ def run(options: argparse.Namespace) -> int:
         name: getattr(options, name)
         for name in ("model", "device", "compute_type", "batch_size", "threads", "resident")
     }
-    app_settings = replace(app_settings, **{name: value for name, value in flags.items() if value is not None})
-    check_device(app_settings.device)
+    given = {name: value for name, value in flags.items() if value is not None}
+    app_settings = replace(app_settings, **given)
+    if not options.address:  # else each machine of the cluster is asked
+        check_device(app_settings.device)
     if options.prune and shard:
         raise UsageError("--prune looks at the whole dataset: not with --shard")
     if options.address and options.engine != "ray":
@@ -118,5 +120,6 @@ def run(options: argparse.Namespace) -> int:
         options.prune,
         options.engine,
         options.address,
+        given,
     )
     return emilia(request)

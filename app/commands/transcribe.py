@@ -147,6 +147,14 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="files recognised at once, by one model (default: as many as it has workers on a processor, 1 on a card)",
     )
+    add(
+        "--workers",
+        type=argument(positive),
+        metavar="N",
+        help="processes side by side, each with models of its own (default: 1; on Ray as memory and cards allow)",
+    )
+    add("--engine", choices=("local", "ray"), default="local", help="where they run (default: local)")
+    add("--address", metavar="HOST:PORT", help="of a Ray that is there, or auto (default: its own, on this machine)")
     resident = "keep every model loaded from its first use on, or only one at a time *"
     add("--resident", action=argparse.BooleanOptionalAction, help=resident)
     add("--offline", action="store_true", help="ask no network; models must be on this machine")
@@ -203,7 +211,10 @@ def run(options: argparse.Namespace) -> int:
         name: getattr(options, name)
         for name in ("model", "device", "compute_type", "batch_size", "threads", "resident")
     }
-    settings = replace(settings, **{name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = replace(settings, **given)
+    if options.address and options.engine != "ray":
+        raise UsageError("--address is Ray's: say --engine ray as well")
     arguments = [sample()] if options.sample else []
     inputs, errors = collect([*arguments, *options.inputs])
     if not inputs and not errors:
@@ -234,5 +245,9 @@ def run(options: argparse.Namespace) -> int:
         names=options.names or (),
         jobs=options.jobs,
         subtitles=SubtitleStyle(options.max_line_width, options.max_lines, options.max_cps),
+        engine=options.engine,
+        address=options.address,
+        workers=options.workers,
+        given=given,
     )
     return transcribe(request) or (1 if errors else 0)

@@ -3,53 +3,47 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 
 from app.display import Display
 from app.emilia.ledger import Ledger
-from app.emilia.places import Places
-from app.emilia.progress import StepProgress
-from app.emilia.queue import Queue
 from app.emilia.steps import Item
 from app.emilia.worker import StepTask
 from app.errors import UsageError, WorkError
 from app.messages import Failed, Finished, Loaded, Noted, Progress, Started
-from app.store import state_folder
-from app.supervisor import AnyWorker, Gone, Log, Worker
+from app.progress import StepProgress, Team
+from app.queue import Queue
+from app.side_by_side import side_by_side
+from app.supervisor import AnyWorker, Gone, Hire
 
 MODULE = "app.emilia.worker"
 LOADS = 2
 """Times that workers may die while they load a model; then no recording can be done."""
-AWAKE_S = 0.2
 
 Make = Callable[[str, tuple[Item, ...], int], StepTask]
 """The task for a step, these recordings, and the worker of this place."""
-Hire = Callable[[int], AbstractContextManager[AnyWorker]]
-
-
-def on_this_machine(places: Places) -> Hire:
-    """Starts the workers of these places."""
-
-    @contextmanager
-    def hire(place: int) -> Iterator[AnyWorker]:
-        with Log(state_folder("logs")) as log, Worker(log, MODULE, places.environment(place)) as worker:
-            yield worker
-
-    return hire
 
 
 class Crew:
     """So many workers side by side. A context manager that leaves none behind."""
 
     def __init__(
-        self, number: int, hire: Hire, ledger: Ledger, display: Display, make: Make, *, resident: bool
+        self,
+        number: int,
+        hire: Hire,
+        ledger: Ledger,
+        display: Display,
+        make: Make,
+        *,
+        resident: bool,
+        names: Sequence[str] | None = None,
     ) -> None:
-        """`hire` starts the worker of a place, 0 to `number` - 1, as often as it is asked to."""
+        """`hire` starts the worker of a place, 0 to `number` - 1, as often as it is asked to; `names` say which."""
         self._hire, self._ledger, self._display, self._make = hire, ledger, display, make
         self._places = list(range(number))
+        self._team = Team([f"worker {place + 1}" for place in self._places] if names is None else names)
         self._resident = resident
         self._lock = threading.Lock()
         self._alive: dict[int, tuple[ExitStack, AnyWorker]] = {}
@@ -58,26 +52,15 @@ class Crew:
     def take(self, step: str, items: Sequence[Item]) -> None:
         """All of these through one step. Those that failed are in the ledger. Raises UsageError and WorkError."""
         queue = Queue(items, min(len(self._places), len(items)))
-        progress = StepProgress(step, items, self._display, self._lock)
+        progress = StepProgress(step, items, self._display, self._lock, self._team)
         while queue:  # a machine that is lost may leave something when the others are through
             if not self._places:
                 raise WorkError(f"{step}: no machine is left to work on; the same command goes on")
             places = self._places[: len(queue)]
-            with ThreadPoolExecutor(len(places), "crew") as pool:
-                try:
-                    left = {pool.submit(self._work, place, step, queue, progress) for place in places}
-                    while left:
-                        # Ctrl-C that another thread has caught does not wake this one: it looks up now and then.
-                        ended, left = wait(left, AWAKE_S, FIRST_EXCEPTION)
-                        for future in ended:
-                            future.result()
-                except BaseException:
-                    self._over = True
-                    self._kill()  # the other threads hear the end of their workers
-                    raise
+            side_by_side(lambda place: self._work(place, step, queue, progress), places, self._stop)
         progress.end()
 
-    def _work(self, place: int, step: str, queue: Queue, progress: StepProgress) -> None:
+    def _work(self, place: int, step: str, queue: Queue[Item], progress: StepProgress) -> None:
         deaths = 0
         while not self._over and (items := queue.handful()):
             try:
@@ -90,8 +73,9 @@ class Crew:
                 return
             worker.give(self._make(step, tuple(items), place), last=False)
             left = dict(enumerate(items))
-            under_way, died = self._hear(worker, items, left, progress), worker.death()
-            progress.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
+            under_way, died = self._hear(place, worker, items, left, progress), worker.death()
+            progress.working(place, "")
+            self._team.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
             if self._over:
                 return
             for index in [index for index, item in left.items() if self._ledger.is_done(item.key)]:
@@ -117,14 +101,15 @@ class Crew:
             self._dismiss(place)
 
     def _hear(
-        self, worker: AnyWorker, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
+        self, place: int, worker: AnyWorker, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
     ) -> int | None:
         """All it says; takes from `left` what it is through with. Returns what it was at, None: loading."""
         under_way: int | None = None
         for message in worker.messages():
             match message:
-                case Started(_, file):
+                case Started(step, file):
                     under_way = file
+                    progress.working(place, f"{step} {'loading' if file is None else items[file].id}", worker.memory)
                 case Loaded(_, what) if what:
                     progress.loaded(what)
                 case Progress(_, file, done_s):
@@ -167,7 +152,9 @@ class Crew:
         if alive:
             alive[0].close()
 
-    def _kill(self) -> None:
+    def _stop(self) -> None:
+        """The threads hear the end of their workers."""
+        self._over = True
         with self._lock:
             for _, worker in self._alive.values():
                 worker.kill()

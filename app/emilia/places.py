@@ -29,13 +29,23 @@ class Places:
     """Workers side by side."""
     threads: int
     """CPU threads of each."""
-    said: str
-    """The same in words, and why."""
+    why: str
+    """In words, with what comes before the words."""
     environments: tuple[Mapping[str, str], ...] = field(default=({},))
     """What each worker's environment has of its own; they repeat where there are more workers."""
 
     def environment(self, place: int) -> Mapping[str, str]:
         return self.environments[place % len(self.environments)]
+
+    @property
+    def said(self) -> str:
+        """All in words."""
+        return f"{workers(self.number, self.threads)}{self.why}"
+
+
+def workers(number: int, threads: int) -> str:
+    """`2 workers of 1 thread`."""
+    return f"{number} worker{'s' * (number != 1)} of {threads} thread{'s' * (threads != 1)}"
 
 
 def need(model: Path, *, resident: bool) -> int:
@@ -55,8 +65,8 @@ def places(
         # By name: CUDA counts the cards in another order than the driver, unless it is told.
         names = [card.uuid or card.index for card in cards[:number]]
         environments = tuple({"CUDA_VISIBLE_DEVICES": name} for name in names) if number > 1 else ({},)
-        said = f"{_workers(number, each)}, on {len(names)} of {len(cards)} card{'s' * (len(cards) != 1)}"
-        return Places(number, each, said, environments)
+        why = f", on {len(names)} of {len(cards)} card{'s' * (len(cards) != 1)}"
+        return Places(number, each, why, environments)
     available = min(seen.available, seen.group_limit or seen.available)
     free = int(SHARE * available)
     fit = max(1, free // need)
@@ -64,7 +74,7 @@ def places(
     each = max(1, threads // number)
     why = "" if asked else f"; {in_words(need)} each at most, {in_words(available)} are free"
     environments = ({"OMP_NUM_THREADS": str(each)},) if number > 1 else ({},)
-    return Places(number, each, _workers(number, each) + why, environments)
+    return Places(number, each, why, environments)
 
 
 def visible_cards() -> list[Card]:
@@ -72,7 +82,3 @@ def visible_cards() -> list[Card]:
     found, _ = hardware.cards()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return found if chosen is None else hardware.visible(found, chosen)
-
-
-def _workers(number: int, threads: int) -> str:
-    return f"{number} worker{'s' * (number != 1)} of {threads} thread{'s' * (threads != 1)}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from app.display import Display
-from app.emilia.crew import MODULE, Crew, Hire, on_this_machine
+from app.emilia.crew import MODULE, Crew
 from app.emilia.dataset import Dataset
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
@@ -33,6 +33,7 @@ from app.models.speakers import find_diarizer
 from app.settings import Settings
 from app.stages.asr import VERSION as ASR_VERSION
 from app.stages.asr_options import AsrOptions
+from app.supervisor import Hire, on_this_machine
 from app.surroundings import in_words, read_surroundings
 
 
@@ -60,6 +61,8 @@ class EmiliaRequest:
     """Or `ray`."""
     address: str | None = None
     """Of a Ray that is there; None: one of our own."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that the command line said itself, not the profile: they hold on every machine."""
 
 
 def emilia(request: EmiliaRequest) -> int:
@@ -134,8 +137,9 @@ class _Run:
                 self._shapes[name] = dict(step.shape())
         self._plan = Plan(ledger, self._shapes, request.emilia)
         self._recordings: list[Recording] = []
-        self._threads: list[int] = []
-        """By place."""
+        self._settings: list[Settings] = []
+        """By place: of a machine's own profile, and with the threads of one worker."""
+        self._names: list[str] | None = None
 
     def check_settings(self) -> None:
         """Say what differs from the last run here. Raises UsageError unless that is meant."""
@@ -161,8 +165,8 @@ class _Run:
         resident = self._request.app.resident
         with ExitStack() as stack:
             hire = self._engine(stack)
-            number = len(self._threads)
-            crew = Crew(number, hire, self._ledger, self._display, self._task, resident=resident)
+            number = len(self._settings)
+            crew = Crew(number, hire, self._ledger, self._display, self._task, resident=resident, names=self._names)
             whole = self._steps(stack.enter_context(crew))
         failed = [each for each in self._recordings if each.failed]
         for each in failed:
@@ -226,33 +230,39 @@ class _Run:
         if self._request.engine == "local":
             cards = visible_cards() if app.device != "cpu" else []
             found = places(asked, app.threads, app.device, most, len(self._recordings), read_surroundings(), cards)
-            self._threads = [found.threads] * found.number
+            self._settings = [dataclasses.replace(app, threads=found.threads)] * found.number
             self._display.say(found.said)
-            return on_this_machine(found)
+            return on_this_machine(MODULE, found.environment)
         from app.cluster.engine import Cluster
 
         self._display.step("starting Ray" if self._request.address is None else "joining Ray")
-        cluster = stack.enter_context(Cluster(self._request.address, app.threads, app.device))
+        cluster = stack.enter_context(Cluster(self._request.address, app, self._request.given))
         some = [str(each.source.path) for each in self._recordings if not each.failed][:1]
-        paths = [str(self._ledger.folder), self._models.scorer, str(model), *some]
-        self._display.say(cluster.survey(paths, most, asked, len(self._recordings)))
-        self._threads = [seat.threads for seat in cluster.seats]
+        paths = [self._models.scorer, str(model), *some]
+        self._display.say(cluster.survey(self._ledger.folder, paths, most, asked, len(self._recordings)))
+        self._settings = [seat.settings for seat in cluster.seats]
+        self._names = cluster.names
         return lambda place: cluster.hire(place, MODULE)
 
     def _task(self, step: str, items: tuple[Item, ...], place: int) -> StepTask:
         request = self._request
-        threads = self._threads[place]
-        models = dataclasses.replace(
-            self._models, recogniser=dataclasses.replace(self._models.recogniser, threads=threads)
+        here = self._settings[place]
+        recogniser = dataclasses.replace(
+            self._models.recogniser,
+            device=here.device,
+            compute_type=here.compute_type,
+            batch_size=here.batch_size,
+            threads=here.threads,
         )
+        models = dataclasses.replace(self._models, recogniser=recogniser)
         return StepTask(
             step,
             items,
             str(request.out),
             request.emilia,
             models,
-            request.app.device,
-            threads,
+            here.device,
+            here.threads,
         )
 
     def _step(self, step: str, crew: Crew) -> None:

@@ -6,8 +6,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.emilia.queue import Queue
 from app.emilia.steps import Item
+from app.queue import Queue
 
 
 def items(weights: list[float]) -> list[Item]:
