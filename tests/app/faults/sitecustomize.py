@@ -2,8 +2,9 @@
 
 FAULT is `STAGE:KIND:PATH`, or several with commas between them. `abort` calls abort() in the stage, once; PATH
 remembers that it did. `abort-late` does so when another file has begun, and lets none end before.
-`abort-always` does so each time. `abort-at-the-end` does so when the interpreter ends, as libraries of cards do.
-`raise` is an error that Python sees, each time. `fill` fills the disk that PATH is on, up to the last byte.
+`abort-always` does so each time, `abort-at` each time that PATH is the recording. `abort-at-the-end` does so when the
+interpreter ends, as libraries of cards do. `raise` is an error that Python sees, each time. `fill` fills the disk that
+PATH is on, up to the last byte.
 """
 
 import atexit
@@ -44,7 +45,7 @@ def strike(stage: str, kind: str, path: Path) -> None:
     whole = owner.run
     another = threading.Event()
 
-    def run(self: object, work: object, report: object) -> object:
+    def run(self: object, work: Any, report: object) -> object:
         if kind == "abort-at-the-end":
             atexit.register(os.abort)
         elif kind == "fill":
@@ -55,6 +56,9 @@ def strike(stage: str, kind: str, path: Path) -> None:
                             file.write(b"\0" * size)
                 except OSError:
                     pass
+        elif kind == "abort-at":
+            if work.path == path:
+                os.abort()
         elif kind == "raise":
             raise ValueError("planted")
         elif kind == "abort-always" or not path.exists():
