@@ -43,7 +43,7 @@ def strike(stage: str, kind: str, path: Path) -> None:
     module, name = CLASSES[stage]
     owner = getattr(importlib.import_module(module), name)
     whole = owner.run
-    another = threading.Event()
+    lock, another = threading.Lock(), threading.Event()
 
     def run(self: object, work: Any, report: object) -> object:
         if kind == "abort-at-the-end":
@@ -61,14 +61,19 @@ def strike(stage: str, kind: str, path: Path) -> None:
                 os.abort()
         elif kind == "raise":
             raise ValueError("planted")
-        elif kind == "abort-always" or not path.exists():
-            path.write_text(str(os.getpid()))
-            if kind == "abort-late":
+        elif kind == "abort-late":
+            with lock:
+                if first := not path.exists():
+                    path.write_text(str(os.getpid()))
+            if first:
                 another.wait(120)
+                os.abort()
+            if path.read_text() == str(os.getpid()):
+                another.set()
+                time.sleep(120)
+        elif kind == "abort-always" or not path.exists():
+            path.touch()
             os.abort()
-        elif kind == "abort-late" and path.read_text() == str(os.getpid()):
-            another.set()
-            time.sleep(120)
         return whole(self, work, report)
 
     owner.run = run
