@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import shlex
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ class Seat:
     settings: Settings
     """What the profile says there, with the command's own flags before it; `threads` are this worker's."""
     card: bool
+    python: str
+    """The interpreter there."""
 
 
 class Cluster:
@@ -87,7 +90,6 @@ class Cluster:
                 "num_cpus": self._settings.threads,
                 "include_dashboard": False,
                 "object_store_memory": STORE,
-                "_node_ip_address": "127.0.0.1",
             }
             if self._settings.device == "cpu":
                 told["num_gpus"] = 0
@@ -144,7 +146,7 @@ class Cluster:
             shares = cpus if most or (cards and settings.device != "cpu") else max(1, cpus // share)
             room = places(most, shares, settings.device, need, files, seen.surroundings, cards)
             settings = replace(settings, threads=max(1, cpus // room.number))
-            self.seats += self._seats(node, room.number, environment, settings, bool(cards))
+            self.seats += self._seats(node, room.number, environment, settings, bool(cards), seen.python)
             named = environment.get("RUN_APP_PROFILE") or "none"
             lines.append(f"{host}: {workers(room.number, settings.threads)}{room.why}, profile {named}")
         if not self.seats:
@@ -171,7 +173,13 @@ class Cluster:
         return seen
 
     def _seats(
-        self, node: Mapping[str, Any], number: int, environment: Mapping[str, str], settings: Settings, cards: bool
+        self,
+        node: Mapping[str, Any],
+        number: int,
+        environment: Mapping[str, str],
+        settings: Settings,
+        cards: bool,
+        python: str,
     ) -> list[Seat]:
         on_card = cards and settings.device != "cpu"
         # A secret would stand in what Ray shows of its actors; and which card is whose Ray says itself.
@@ -184,7 +192,7 @@ class Cluster:
             profile["OMP_NUM_THREADS"] = str(settings.threads)
         host = node["NodeManagerHostname"]
         name = f"{host} ({node['NodeManagerAddress']})"
-        return [Seat(node["NodeID"], host, name, profile, settings, on_card) for _ in range(number)]
+        return [Seat(node["NodeID"], host, name, profile, settings, on_card, python) for _ in range(number)]
 
     @contextmanager
     def hire(self, place: int, module: str) -> Iterator[RemoteWorker]:
@@ -202,7 +210,8 @@ class Cluster:
                 num_gpus=1 if seat.card else 0,
                 max_restarts=0,
                 scheduling_strategy=_only_on(seat.node_id),
-                runtime_env={"env_vars": dict(seat.environment)},
+                # Ray gives this to a shell as it is: its default, a path with a blank, would be two words.
+                runtime_env={"env_vars": dict(seat.environment), "py_executable": shlex.quote(seat.python)},
             )
             .remote(dict(seat.environment))
         )

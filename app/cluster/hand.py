@@ -35,6 +35,8 @@ class Node:
     """The names that are in effect there."""
     environment: Mapping[str, str]
     """What the profile sets there."""
+    python: str
+    """The interpreter."""
     cards: tuple[Card, ...]
     surroundings: Surroundings
     absent: tuple[str, ...]
@@ -61,6 +63,7 @@ def look_around(profile: str | None, paths: Iterable[str]) -> Node:
         platform.node(),
         environment.get("RUN_APP_PROFILE", ""),
         environment,
+        sys.executable,
         tuple(visible_cards()),
         read_surroundings(),
         tuple(path for path in paths if not Path(path).exists()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,11 @@ pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 VOICE = "en_US_f_Allison"
 MODELS = ("--model", "tiny.en", "--diarizer", "embedded", "--offline", "--dnsmos-min", "1")
+
+
+@pytest.fixture
+def command(command: list[str]) -> list[str]:
+    return list(command)
 
 
 @pytest.fixture
@@ -36,6 +43,17 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """The same Python, under a path with a blank."""
+    here, there = Path(sys.prefix), tmp_path / "a folder" / "venv"
+    (there / "bin").mkdir(parents=True)
+    (there / "bin/python").symlink_to(Path(sys.executable).resolve())
+    (there / "lib").symlink_to(here / "lib")
+    shutil.copy(here / "pyvenv.cfg", there)
+    return there / "bin/python"
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """Every file of the dataset, the ledger left out."""
     return {
@@ -46,10 +64,11 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def test_ray_makes_what_the_local_engine_makes_and_leaves_nothing_running(
-    run_app: RunApp, folder: Path, tmp_path: Path
+    run_app: RunApp, command: list[str], elsewhere: Path, folder: Path, tmp_path: Path
 ) -> None:
     local = run_app("emilia", folder, "local", *MODELS)
     assert local.returncode == 1, local.stderr
+    command[0] = str(elsewhere)
     before = {process.pid for process in psutil.process_iter()}
 
     result: subprocess.CompletedProcess[str] = run_app("emilia", folder, "ray", *MODELS, "--engine", "ray")
