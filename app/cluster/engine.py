@@ -60,6 +60,8 @@ class Cluster:
         """
         self._address, self._settings, self._given = address, settings, given
         self.seats: list[Seat] = []
+        self._actors: dict[int, Any] = {}
+        """By place, those that have no worker now."""
 
     @property
     def names(self) -> list[str]:
@@ -197,9 +199,18 @@ class Cluster:
     @contextmanager
     def hire(self, place: int, module: str) -> Iterator[RemoteWorker]:
         """A worker that has loaded nothing. Raises Gone where its node is, UsageError where it refuses."""
+        actor = self._actors.pop(place, None) or self._actor(self.seats[place])
+        worker = RemoteWorker(actor, module, self.seats[place].node)
+        try:
+            yield worker
+        finally:
+            if worker.dismiss():
+                self._actors[place] = actor
+
+    def _actor(self, seat: Seat) -> Any:
+        """One that supervises workers there, for as long as it lives."""
         import ray
 
-        seat = self.seats[place]
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         if seat.node_id not in alive:
             raise Gone(seat.node)
@@ -225,11 +236,7 @@ class Cluster:
             raise Gone(f"{seat.node}: {_first_line(error)}") from None
         if refusal:
             raise UsageError(f"{seat.node}: {refusal}")
-        worker = RemoteWorker(actor, module, seat.node)
-        try:
-            yield worker
-        finally:
-            worker.dismiss()
+        return actor
 
 
 def _cpus(node: Mapping[str, Any], most: float) -> int:

@@ -52,6 +52,7 @@ class RemoteWorker:
         self.memory = RemoteMeter()
         self._stream: Any = None
         self._death: Death | None = None
+        self._lost = False
 
     def give(self, job: Task, *, last: bool = True) -> None:
         self._death, self.memory = None, RemoteMeter()
@@ -73,6 +74,7 @@ class RemoteWorker:
                     yield message
         except (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError) as error:
             first = str(error).strip().partition("\n")[0]
+            self._lost = True
             self._death = Death(f"the worker on {self.node} is lost", None, first, None, memory=False)
 
     def death(self) -> Death | None:
@@ -81,6 +83,7 @@ class RemoteWorker:
     def kill(self) -> None:
         import ray
 
+        self._lost = True
         ray.kill(self._actor, no_restart=True)
 
     def remedy(self, reason: str) -> str | None:
@@ -92,12 +95,15 @@ class RemoteWorker:
             return None
         return found
 
-    def dismiss(self) -> None:
-        """End the worker process and its actor."""
+    def dismiss(self) -> bool:
+        """End the worker process; returns whether its actor is there for another."""
         import ray
 
+        if self._lost:
+            return False
         try:
             ray.get(self._actor.dismiss.remote(), timeout=10)
-        except Exception:
-            pass  # it is gone already, or will be killed
-        ray.kill(self._actor, no_restart=True)
+        except Exception:  # it is gone already, or hangs and is killed
+            ray.kill(self._actor, no_restart=True)
+            return False
+        return True

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[3]
 STORE = 80 * 2**20
 """Bytes: Ray's least."""
@@ -49,6 +51,18 @@ def nodes(environment: Mapping[str, str], *each: Mapping[str, Any]) -> Iterator[
         finally:
             process.stdin.close()
             process.wait(120)
+
+
+def left_of(environment: Mapping[str, str]) -> list[psutil.Process]:
+    """What still runs of all that was started with this environment, which has a state folder of its own."""
+    left = []
+    for each in psutil.process_iter():
+        try:
+            if each.environ().get("XDG_STATE_HOME") == environment["XDG_STATE_HOME"]:
+                left.append(each)
+        except psutil.Error:
+            pass
+    return left
 
 
 def main(arguments: Sequence[Mapping[str, Any]]) -> None:

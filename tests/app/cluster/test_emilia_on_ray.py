@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.app.cluster.nodes import left_of
 from tests.app.conftest import RunApp
 from tests.app.emilia.conftest import carriers
 from tests.app.sounds import tone, write_wav
@@ -64,13 +64,11 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def test_ray_makes_what_the_local_engine_makes_and_leaves_nothing_running(
-    run_app: RunApp, command: list[str], elsewhere: Path, folder: Path, tmp_path: Path
+    run_app: RunApp, environment: dict[str, str], command: list[str], elsewhere: Path, folder: Path, tmp_path: Path
 ) -> None:
     local = run_app("emilia", folder, "local", *MODELS)
     assert local.returncode == 1, local.stderr
     command[0] = str(elsewhere)
-    before = {process.pid for process in psutil.process_iter()}
-
     result: subprocess.CompletedProcess[str] = run_app("emilia", folder, "ray", *MODELS, "--engine", "ray")
 
     assert result.returncode == 1, result.stderr
@@ -79,8 +77,7 @@ def test_ray_makes_what_the_local_engine_makes_and_leaves_nothing_running(
     assert "broken.mp3: not a recording" in result.stderr
     assert contents(tmp_path / "local") == contents(tmp_path / "ray")
     assert any(name.startswith("talk-") and name.endswith("_000000.mp3") for name in contents(tmp_path / "ray"))
-    left = [each for each in psutil.process_iter(["name", "pid"]) if each.info["pid"] not in before]
-    assert not [each for each in left if "raylet" in each.info["name"] or "gcs_server" in each.info["name"]]
+    assert left_of(environment) == []
 
     again = run_app("emilia", folder, "ray", *MODELS, "--engine", "ray")
 
