@@ -132,6 +132,17 @@ class Started:
         return self.process.wait(60)
 
 
+def held_in(stage: str, line: Line, environment: dict[str, str], folder: Path) -> Started:
+    """The command, in the midst of that stage until it is killed."""
+    held = folder / "held"
+    started = Started(line, environment | {"FAULT": f"{stage}:hold:{held}"}, folder, f"{stage}: a.wav")
+    deadline = time.monotonic() + 120
+    while not held.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return started
+
+
 @pytest.mark.parametrize("stage", EACH_STAGE)
 def test_a_killed_front(
     line: Line,
@@ -140,7 +151,7 @@ def test_a_killed_front(
     undisturbed: Callable[..., dict[str, str]],
     stage: str,
 ) -> None:
-    started = Started(line, faulty, tmp_path, f"{stage}: a.wav")
+    started = held_in(stage, line, faulty, tmp_path)
     started.process.kill()
     assert started.end() == -signal.SIGKILL
     assert psutil.wait_procs(started.workers, timeout=2)[1] == []
@@ -164,7 +175,7 @@ def test_a_killed_worker(
     stage: str,
 ) -> None:
     """The same run goes on with another one."""
-    started = Started(line, faulty, tmp_path, f"{stage}: a.wav")
+    started = held_in(stage, line, faulty, tmp_path)
     started.workers[0].kill()
 
     assert started.end() == 0, started.said
@@ -202,7 +213,7 @@ def test_ctrl_c(
     undisturbed: Callable[..., dict[str, str]],
     stage: str,
 ) -> None:
-    started = Started(line, faulty, tmp_path, f"{stage}: a.wav")
+    started = held_in(stage, line, faulty, tmp_path)
     for pid in (started.workers[0].pid, started.process.pid):  # as a terminal does
         os.kill(pid, signal.SIGINT)
     assert started.end() == 130

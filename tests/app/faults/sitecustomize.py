@@ -1,10 +1,10 @@
 """Put on a worker's PYTHONPATH: the stages that take minutes become light, and one stage meets a misfortune.
 
 FAULT is `STAGE:KIND:PATH`, or several with commas between them. `abort` calls abort() in the stage, once; PATH
-remembers that it did. `abort-late` does so when another file has begun, and lets none end before.
-`abort-always` does so each time, `abort-at` each time that PATH is the recording. `abort-at-the-end` does so when the
-interpreter ends, as libraries of cards do. `raise` is an error that Python sees, each time. `fill` fills the disk that
-PATH is on, up to the last byte.
+remembers that it did. `hold` stays in the stage until somebody kills it, once. `abort-late` aborts when another file
+has begun, and lets none end before. `abort-always` does so each time, `abort-at` each time that PATH is the recording.
+`abort-at-the-end` does so when the interpreter ends, as libraries of cards do. `raise` is an error that Python sees,
+each time. `fill` fills the disk that PATH is on, up to the last byte.
 """
 
 import atexit
@@ -61,14 +61,16 @@ def strike(stage: str, kind: str, path: Path) -> None:
                 os.abort()
         elif kind == "raise":
             raise ValueError("planted")
-        elif kind == "abort-late":
+        elif kind in ("abort-late", "hold"):
             with lock:
                 if first := not path.exists():
                     path.write_text(str(os.getpid()))
-            if first:
+            if first and kind == "hold":
+                time.sleep(120)
+            elif first:
                 another.wait(120)
                 os.abort()
-            if path.read_text() == str(os.getpid()):
+            if kind == "abort-late" and path.read_text() == str(os.getpid()):
                 another.set()
                 time.sleep(120)
         elif kind == "abort-always" or not path.exists():
