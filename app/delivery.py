@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.display import Display
+from app.errors import UsageError, WorkError
 from app.inputs import Input
 from app.outputs import Outcome, Outputs
+from app.remote import Location, exists, shown
 from app.subtitles import SubtitleStyle, cues, too_fast
 from app.transcript import Transcript
 from app.writers import SUBTITLES, WRITERS
@@ -21,7 +23,7 @@ from app.writers import SUBTITLES, WRITERS
 class Delivery:
     """Where the transcripts of one command go. It is the Front of a Runner."""
 
-    folder: Path
+    folder: Location
     formats: tuple[str, ...]
     outputs: Outputs
     display: Display
@@ -44,13 +46,13 @@ class Delivery:
 
     def first(self, item: Input, transcript: Transcript) -> None:
         """The plain transcript, as soon as there is one, where nothing is there yet that it could spoil."""
-        paths = item.outputs(self.folder, self.formats)
-        absent = {form: path for form, path in paths.items() if not path.exists()}
-        for form, path in absent.items():
-            try:
-                self.outputs.write(path, WRITERS[form](transcript, self.style))
-            except OSError:
-                return  # said when the whole is written
+        places = item.outputs(self.folder, self.formats)
+        try:
+            absent = {form: place for form, place in places.items() if not _is_there(place)}
+            for form, place in absent.items():
+                self.outputs.write(place, WRITERS[form](transcript, self.style))
+        except (OSError, UsageError, WorkError):
+            return  # said when the whole is written
         if absent:
             self.display.say(f"wrote {_joined(absent.values())} (more to come)")
 
@@ -59,26 +61,31 @@ class Delivery:
         if not self.several:
             self.display.end()
         for note in transcript.notes:
-            self.display.say(f"{item.path}: {note}", "yellow")
-        outcomes: dict[Outcome, list[Path]] = {}
-        for form, path in item.outputs(self.folder, self.formats).items():
+            self.display.say(f"{item.shown}: {note}", "yellow")
+        outcomes: dict[Outcome, list[Location]] = {}
+        for form, place in item.outputs(self.folder, self.formats).items():
             try:
-                written = self.outputs.write(path, WRITERS[form](transcript, self.style))
-            except OSError as error:
-                self.display.say(f"{path}: can't be written ({error.strerror})", "red")
+                written = self.outputs.write(place, WRITERS[form](transcript, self.style), self._warn)
+            except (OSError, UsageError, WorkError) as error:
+                reason = f"{place}: can't be written ({error.strerror})" if isinstance(error, OSError) else str(error)
+                self.display.say(reason, "red")
                 _print(transcript, self.display)  # nowhere else to keep it
                 return False
-            outcomes.setdefault(written.outcome, []).append(path)
+            outcomes.setdefault(written.outcome, []).append(place)
             if written.backup:
-                self.display.say(f"{path}: not, or no longer, as run-app wrote it; kept as {written.backup}", "yellow")
-        for outcome, paths in outcomes.items():
+                kept = f"not, or no longer, as run-app wrote it; kept as {shown(written.backup)}"
+                self.display.say(f"{shown(place)}: {kept}", "yellow")
+        for outcome, places in outcomes.items():
             style = "yellow" if outcome is Outcome.EDIT_KEPT else None
-            self.display.say(outcome.value.format(_joined(paths)), style)
+            self.display.say(outcome.value.format(_joined(places)), style)
         if SUBTITLES.intersection(self.formats):
             self._say_speed(item, transcript)
         if self.to_stdout:
             _print(transcript, self.display)
         return True
+
+    def _warn(self, line: str) -> None:
+        self.display.say(line, "yellow")
 
     def _say_speed(self, item: Input, transcript: Transcript) -> None:
         whole = cues(transcript, self.style)
@@ -87,8 +94,12 @@ class Delivery:
             self.display.say(f"{item.name}: {fast} of {len(whole)} subtitles faster than {bound}, as the speech is")
 
 
-def _joined(paths: Iterable[Path]) -> str:
-    return " ".join(str(path) for path in paths)
+def _is_there(place: Location) -> bool:
+    return place.exists() if isinstance(place, Path) else exists(place)
+
+
+def _joined(places: Iterable[Location]) -> str:
+    return " ".join(shown(place) for place in places)
 
 
 def _print(transcript: Transcript, display: Display) -> None:

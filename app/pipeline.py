@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from app import memory
 from app.artefacts import Artefacts
@@ -25,6 +24,7 @@ from app.messages import (
     Started,
 )
 from app.recordings import Recording, Shelf, Tell
+from app.remote import located
 from app.stages import LACKING, Stage
 from app.stages.ladder import trouble
 from app.stages.make import make_stages
@@ -120,7 +120,7 @@ class _Run:
         for index, file in enumerate(self._job.files):
             if self._stopped:
                 return
-            item = self._shelf.take(index, Path(file))
+            item = self._shelf.take(index, located(file))
             if "decode" in item.missing and not item.failed:
                 self._step(self._stages["decode"], item)
             if item.failed or not item.missing:

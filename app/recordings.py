@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from app.artefacts import Artefacts, content_key, stage_key
+from app.artefacts import Artefacts, stage_key
+from app.errors import InputError
 from app.events import EventLog
 from app.messages import Failed, Job, Message, Noted, Result, Reused, Started
+from app.remote import Location, identity, shown
 from app.stages import LACKING, Stage, Work
 from app.transcript import Transcript
 
@@ -40,14 +41,16 @@ class Shelf:
         self._shapes = {name: stage.shape() for name, stage in stages.items()}
         self._disk_full = False
 
-    def take(self, index: int, path: Path) -> Recording:
-        """The file, with all that was done for it before, and its waveform if a stage is to hear it."""
+    def take(self, index: int, path: Location) -> Recording:
+        """The file, with all that was done for it before, and its waveform if a stage is to hear it. What is elsewhere
+        is asked for its identity alone. Raises WorkError where nothing can be had from there.
+        """
         self._tell(Started("decode", index))
-        recording = Recording(index, Work(path))
+        recording = Recording(index, Work(path, say=self._say))
         try:
-            root = content_key(path)
-        except OSError as error:
-            self.fail(recording, f"{path}: {error.strerror}")
+            root = identity(str(path), self._say)
+        except (InputError, OSError) as error:
+            self.fail(recording, str(error) if isinstance(error, InputError) else f"{path}: {error.strerror}")
             return recording
         found = {}
         for name, stage in self._stages.items():
@@ -116,6 +119,9 @@ class Shelf:
                     )
                 )
 
+    def _say(self, line: str) -> None:
+        self._tell(Noted(line, None))
+
     def lack(self, recording: Recording, stage: str, reason: str) -> None:
         """The file goes on without this stage."""
         recording.missing.remove(stage)
@@ -149,4 +155,4 @@ class Shelf:
         return dataclasses.replace(transcript, notes=tuple(notes))
 
     def event(self, event: str, stage: str, recording: Recording, **more: object) -> None:
-        self._events.add(event, file=str(recording.work.path), stage=stage, key=recording.keys[stage], **more)
+        self._events.add(event, file=shown(recording.work.path), stage=stage, key=recording.keys[stage], **more)

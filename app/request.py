@@ -13,6 +13,7 @@ from app.errors import UsageError
 from app.inputs import Input, check_output_folder
 from app.languages import CODES
 from app.models import WhisperModelFiles
+from app.remote import Location, shown, spelt
 from app.settings import Settings
 from app.stages.diarize import Speakers
 from app.subtitles import SubtitleStyle
@@ -24,7 +25,7 @@ class Request:
     """What was asked for on the command line, checked."""
 
     inputs: Sequence[Input]
-    output_folder: Path
+    output_folder: Location
     formats: tuple[str, ...]
     settings: Settings
     asr: str
@@ -58,13 +59,18 @@ class Request:
 
 def check_outputs(request: Request) -> None:
     check_output_folder(request.output_folder)
-    sources = {os.path.realpath(item.path) for item in request.inputs}
+    sources = {_spelt(item.path) for item in request.inputs}
     for item in request.inputs:
-        for path in item.outputs(request.output_folder, request.formats).values():
-            if os.path.realpath(path) in sources:
-                raise UsageError(f"{path}: this output would replace an input; choose another folder with -o")
-            if path.is_dir():
-                raise UsageError(f"{path}: this output is a folder already; choose another folder with -o")
+        for place in item.outputs(request.output_folder, request.formats).values():
+            if _spelt(place) in sources:
+                raise UsageError(f"{shown(place)}: this output would replace an input; choose another folder with -o")
+            if isinstance(place, Path) and place.is_dir():
+                raise UsageError(f"{place}: this output is a folder already; choose another folder with -o")
+
+
+def _spelt(place: Location) -> str:
+    """The same for what is the same file."""
+    return os.path.realpath(place) if isinstance(place, Path) else spelt(place)
 
 
 def check_device(device: str) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 from app.diagnosis import Death
@@ -26,6 +25,7 @@ from app.messages import (
     Reused,
     Started,
 )
+from app.remote import Location
 from app.stages import LACKING
 from app.supervisor import AnyMeter, AnyWorker, on_this_machine
 from app.transcript import Transcript
@@ -98,12 +98,12 @@ class Runner:
         """
         self._job, self._front, self._listener = job, front, listener
         self._worker, self._last, self._stopped = worker, last, stopped
-        self._deaths: Counter[tuple[str, Path | None]] = Counter()
+        self._deaths: Counter[tuple[str, Location | None]] = Counter()
         """By stage, and file or None for its loading."""
-        self._given_up: dict[Path | None, dict[str, str]] = {}
+        self._given_up: dict[Location | None, dict[str, str]] = {}
         """By file, or None for all, the stages that are not tried again, and why."""
-        self.written: set[Path] = set()
-        self.failed: set[Path] = set()
+        self.written: set[Location] = set()
+        self.failed: set[Location] = set()
         self.pending: Sequence[Input] = ()
         """Where `run` raised: the inputs that no worker is through with, but for those that failed."""
 
@@ -179,7 +179,7 @@ class Runner:
                     if bug:
                         text = _with_remedy(text, worker)
                         self.failed |= {item.path for item in (pending if file is None else [pending[file]])}
-                    front.say(text if file is None else f"{pending[file].path}: {text}", "red" if bug else "yellow")
+                    front.say(text if file is None else f"{pending[file].shown}: {text}", "red" if bug else "yellow")
                 case Result(file, transcript, False):
                     front.first(pending[file], transcript)
                 case Result(file, transcript):
@@ -192,7 +192,7 @@ class Runner:
                     if file is None:
                         raise WorkError(reason) if bug else UsageError(reason)
                     under_way = {each for each in under_way if each[1] != file}
-                    self._fail(left.pop(file), f"{pending[file].path}: {reason}" if bug else reason)
+                    self._fail(left.pop(file), f"{pending[file].shown}: {reason}" if bug else reason)
         return under_way
 
     def _fail(self, item: Input, reason: str) -> None:
@@ -204,13 +204,13 @@ class Runner:
         if len(under_way) > 1 and not self._job.one_by_one:  # it died of one of them; the next will tell of which
             self._job = dataclasses.replace(self._job, one_by_one=True)
             each = sorted(under_way, key=str)
-            places = (stage if file is None else f"{left[file].path} ({stage})" for stage, file in each)
+            places = (stage if file is None else f"{left[file].shown} ({stage})" for stage, file in each)
             again = self._once_more(death, [stage for stage, _ in each])
             self._front.say(f"{', '.join(places)}: {death.line}; {again}; one file at a time", "yellow")
             return
         stage, file = next(iter(under_way), ("between two stages", None))
         item = left[file] if file is not None else None
-        place = f"{item.path}: {stage}" if item else stage
+        place = f"{item.shown}: {stage}" if item else stage
         attempt = (stage, item.path if item else None)
         self._deaths[attempt] += 1
         if self._deaths[attempt] < ATTEMPTS:

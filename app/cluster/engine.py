@@ -1,36 +1,27 @@
-"""Ray from the driver: start or join it, look at its nodes, and hire workers on them."""
+"""The machines of a Ray: which workers are on which of them, and how one is hired."""
 
 from __future__ import annotations
 
 import math
 import os
-import secrets
 import shlex
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from app.cluster.hand import Hand, Node, in_effect, look_around, resolved
+from app.cluster.connection import connected
+from app.cluster.hand import Hand, in_effect, resolved
+from app.cluster.nodes import look_at, only_on
 from app.cluster.remote_worker import RemoteWorker
 from app.emilia.places import places, workers
-from app.errors import UsageError, WorkError
+from app.errors import UsageError
 from app.settings import Settings, read_settings
-from app.store import PART
 from app.supervisor import Gone
 from launcher.masking import is_secret
-
-STORE = 80 * 2**20
-"""Bytes for Ray's object store, its least: paths and messages go through it, no audio."""
-CONNECT_S = 10
-"""Within which the head of a cluster has to answer."""
-HIRE_S = 120
-"""Within which a node has to start an actor."""
-PROBE = f"{PART}probe-"
-WAIT = "the nodes' processes can be seen by `ray status`"
 
 
 @dataclass(frozen=True)
@@ -75,40 +66,15 @@ class Cluster:
         return names
 
     def __enter__(self) -> Cluster:
-        if self._address is None:
-            # Whoever reaches a Ray can run programs in it: ours is for this run alone. Ray reads this at import.
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-        try:
-            import ray
-        except ImportError:
-            raise UsageError(
-                "--engine ray needs the package ray, not installed here: pip install 'run-app[ray]'"
-            ) from None
-        told: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-        if self._address is None:
-            told |= {
-                "address": "local",
-                "num_cpus": self._settings.threads,
-                "include_dashboard": False,
-                "object_store_memory": STORE,
-            }
-            if self._settings.device == "cpu":
-                told["num_gpus"] = 0
-        else:
-            _check_address(self._address)
-            told["address"] = self._address
-        try:
-            ray.init(**told)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            where = self._address or "this machine"
-            raise UsageError(f"--address {where}: no Ray can be reached there ({_first_line(error)})") from None
+        cards = self._settings.device != "cpu"
+        self._connection = connected(self._address, self._settings.threads, cards=cards)
+        self._connection.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        import ray
-
-        ray.shutdown()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.__exit__(kind, error, trace)
 
     def survey(
         self, folder: Path, paths: Sequence[str], need: int, asked: int | None, files: int, *, share: int = 1
@@ -121,21 +87,21 @@ class Cluster:
         """
         import ray
 
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        with _probe(folder) as probe:
-            found = {node["NodeID"]: self._look(node, [str(probe), *paths]) for node in nodes}
+        nodes = [node for node in ray.nodes() if node["Alive"] and _cpus(node, math.inf)]
+        found = look_at(nodes, folder, paths)
         own, gone = _own_words()
         most_threads = self._given.get("threads", math.inf)
         to_give = sum(_cpus(node, most_threads) for node in nodes)
         lines = []
         for node in nodes:
-            seen, host = found[node["NodeID"]], node["NodeManagerHostname"]
+            seen, host = found.get(node["NodeID"]), node["NodeManagerHostname"]
+            if seen is None:
+                lines.append(f"{host}: lost, no worker there")
+                continue
             left = None if asked is None else asked - len(self.seats)
             if left is not None and left <= 0:
                 break
             cpus, cards = _cpus(node, most_threads), seen.cards[: int(node["Resources"].get("GPU", 0))]
-            if cpus < 1:
-                continue
             environment = seen.environment or in_effect(os.environ)
             environment = {name: value for name, value in environment.items() if name not in gone} | own
             settings = replace(read_settings(environment), **self._given)
@@ -154,25 +120,6 @@ class Cluster:
         if not self.seats:
             raise UsageError("; ".join(lines) or "no node of this Ray has a CPU to give")
         return "; ".join(lines)
-
-    def _look(self, node: Mapping[str, Any], paths: Sequence[str]) -> Node:
-        """What this node is. Raises UsageError where it can't do the work."""
-        import ray
-
-        name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        where = _only_on(node["NodeID"])
-        looking = ray.remote(look_around).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
-        try:
-            seen: Node = ray.get(looking.remote(os.environ.get("RUN_APP_ASKED"), list(paths)), timeout=HIRE_S)
-        except Exception as error:  # whatever fails there, it is the node that can't do the work
-            raise UsageError(f"{name}: run-app can't work there: {_cause(error)}") from None
-        if seen.absent:
-            absent = "what this machine has just written there" if PROBE in seen.absent[0] else seen.absent[0]
-            raise UsageError(
-                f"{name}: does not see {absent} ({Path(seen.absent[0]).parent}); all nodes need the same files under "
-                "the same path, on a disk that they share"
-            )
-        return seen
 
     def _seats(
         self,
@@ -198,45 +145,36 @@ class Cluster:
 
     @contextmanager
     def hire(self, place: int, module: str) -> Iterator[RemoteWorker]:
-        """A worker that has loaded nothing. Raises Gone where its node is, UsageError where it refuses."""
-        actor = self._actors.pop(place, None) or self._actor(self.seats[place])
-        worker = RemoteWorker(actor, module, self.seats[place].node)
+        """A worker that has loaded nothing. Raises Gone where its node is."""
+        seat = self.seats[place]
+        idle = self._actors.pop(place, None)
+        worker = RemoteWorker(idle or _actor(seat), module, seat.node, fresh=idle is None)
         try:
             yield worker
         finally:
             if worker.dismiss():
-                self._actors[place] = actor
+                self._actors[place] = worker.actor
 
-    def _actor(self, seat: Seat) -> Any:
-        """One that supervises workers there, for as long as it lives."""
-        import ray
 
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        if seat.node_id not in alive:
-            raise Gone(seat.node)
-        actor = (
-            ray.remote(Hand)
-            .options(
-                num_cpus=seat.settings.threads,
-                num_gpus=1 if seat.card else 0,
-                max_restarts=0,
-                scheduling_strategy=_only_on(seat.node_id),
-                # Ray gives this to a shell as it is: its default, a path with a blank, would be two words.
-                runtime_env={"env_vars": dict(seat.environment), "py_executable": shlex.quote(seat.python)},
-            )
-            .remote(dict(seat.environment))
+def _actor(seat: Seat) -> Any:
+    """One that supervises workers there, for as long as it lives."""
+    import ray
+
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    if seat.node_id not in alive:
+        raise Gone(seat.node)
+    return (
+        ray.remote(Hand)
+        .options(
+            num_cpus=seat.settings.threads,
+            num_gpus=1 if seat.card else 0,
+            max_restarts=0,
+            scheduling_strategy=only_on(seat.node_id),
+            # Ray gives this to a shell as it is: its default, a path with a blank, would be two words.
+            runtime_env={"env_vars": dict(seat.environment), "py_executable": shlex.quote(seat.python)},
         )
-        try:
-            refusal = ray.get(actor.refusal.remote(), timeout=HIRE_S)
-        except ray.exceptions.GetTimeoutError:
-            raise WorkError(
-                f"{seat.node} starts no worker within {HIRE_S} s: others may hold its CPUs; {WAIT}"
-            ) from None
-        except ray.exceptions.RayError as error:
-            raise Gone(f"{seat.node}: {_first_line(error)}") from None
-        if refusal:
-            raise UsageError(f"{seat.node}: {refusal}")
-        return actor
+        .remote(dict(seat.environment))
+    )
 
 
 def _cpus(node: Mapping[str, Any], most: float) -> int:
@@ -252,43 +190,3 @@ def _own_words() -> tuple[dict[str, str], set[str]]:
     names = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
     own = {name: value for name, value in here.items() if alone.get(name) != value and name not in names}
     return own, {name for name in alone if name not in here}
-
-
-@contextmanager
-def _probe(folder: Path) -> Iterator[Path]:
-    """A file of a name that no other folder has a file of."""
-    path = folder / f"{PROBE}{secrets.token_hex(8)}"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _check_address(address: str) -> None:
-    """Ray itself would try for minutes. Raises UsageError where nobody listens."""
-    host, colon, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if not colon or not port.isdecimal() or "/" in host:
-        raise UsageError(f"--address {address}: must be HOST:PORT, as `ray start` says it, or auto")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: no Ray can be reached there ({error})") from None
-
-
-def _only_on(node_id: str) -> Any:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(node_id, soft=False)
-
-
-def _cause(error: Exception) -> str:
-    """Of a RayTaskError the error itself, which stands in its last line."""
-    cause = getattr(error, "cause", None)
-    return _first_line(cause if isinstance(cause, Exception) else error)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

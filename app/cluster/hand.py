@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from app import messages
 from app.diagnosis import Death
 from app.memory import Reading
-from app.messages import Started, Task
+from app.messages import Progress, Started, Task
 from app.store import state_folder
 from app.supervisor import Log, Worker
 from app.surroundings import Surroundings, read_surroundings
@@ -23,6 +25,8 @@ from launcher.hardware import Card
 
 SECONDS = 60
 """For the launcher to say what a profile is on a node."""
+SHOW_S = 0.5
+"""From one message of how far a file has come to the next."""
 TELL = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
@@ -113,7 +117,11 @@ class Hand:
         if not lacking:
             return ""
         some = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
-        return f"its worker began without {some} of the profile; runtime_env must carry them as env_vars"
+        start = f"run-app --profile {self._expected.get('RUN_APP_PROFILE') or 'NAME'} -- ray start ..."
+        return (
+            f"its worker began without {some} of the profile, which have no effect later: what Ray was told to set was "
+            f"not set; start Ray there by `{start}`"
+        )
 
     def work(self, job: Task, module: str) -> Iterator[tuple[str, int] | Ended]:
         """What the worker says, each with its resident bytes; then how it ended."""
@@ -124,9 +132,14 @@ class Hand:
             self._worker = self._stack.enter_context(Worker(log, module))
         worker = self._worker
         worker.give(job, last=False)
+        shown = -math.inf
         for message in worker.messages():
             if isinstance(message, Started):
                 worker.memory.phase(message.stage)
+            if isinstance(message, Progress):  # each is a few hundred microseconds of the driver, for all its workers
+                if time.monotonic() - shown < SHOW_S:
+                    continue
+                shown = time.monotonic()
             yield messages.encode(message), worker.memory.last
         yield Ended(worker.death(), worker.memory.resident, worker.memory.on_cards)
 

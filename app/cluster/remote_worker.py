@@ -8,8 +8,19 @@ from typing import Any
 from app import messages
 from app.cluster.hand import Ended
 from app.diagnosis import Death
+from app.errors import UsageError, WorkError, in_a_line
 from app.memory import Reading, Readings
-from app.messages import Idle, Message, Task
+from app.messages import Idle, Message, Noted, Task
+from app.supervisor import Gone
+
+PATIENCE_S = 20
+"""Within which an actor starts where nobody is in its way: its interpreter and modules, read from a shared disk."""
+HIRE_S = 100
+"""Longer yet, and its place is given up."""
+ANSWER_S = 10
+"""For an actor that has nothing else to do."""
+AHEAD = 1000
+"""Messages that a worker may be ahead of the driver: their objects are kept in the driver's memory."""
 
 
 class RemoteLog:
@@ -21,7 +32,7 @@ class RemoteLog:
         import ray
 
         try:
-            return f"{self._node}:{ray.get(self._actor.keep_log.remote(), timeout=10)}"
+            return f"{self._node}:{ray.get(self._actor.keep_log.remote(), timeout=ANSWER_S)}"
         except Exception:  # the actor went with its log
             return f"lost with its process on {self._node}"
 
@@ -44,23 +55,32 @@ class RemoteMeter:
 
 
 class RemoteWorker:
-    """A worker process on `node`, and the actor that supervises it there."""
+    """A worker process on `node`, and the actor that supervises it there. All that waits for the actor ends with it, so
+    `kill` ends it all.
+    """
 
-    def __init__(self, actor: Any, module: str, node: str) -> None:
-        self._actor, self._module, self.node = actor, module, node
+    def __init__(self, actor: Any, module: str, node: str, *, fresh: bool) -> None:
+        """`fresh`: the actor has not said yet whether it can do the work."""
+        self.actor, self._module, self.node = actor, module, node
         self.log = RemoteLog(actor, node)
         self.memory = RemoteMeter()
+        self._refusal = actor.refusal.remote() if fresh else None
         self._stream: Any = None
         self._death: Death | None = None
-        self._lost = False
+        self._lost = self._killed = False
 
     def give(self, job: Task, *, last: bool = True) -> None:
         self._death, self.memory = None, RemoteMeter()
-        self._stream = self._actor.work.options(num_returns="streaming").remote(job, self._module)
+        work = self.actor.work.options(num_returns="streaming", _generator_backpressure_num_objects=AHEAD)
+        self._stream = work.remote(job, self._module)
 
     def messages(self) -> Iterator[Message]:
+        """All it says. Raises Gone where it never comes to life, UsageError where it refuses, WorkError where it can't
+        supervise.
+        """
         import ray
 
+        yield from self._begin()
         try:
             for reference in self._stream:
                 said = ray.get(reference)
@@ -72,10 +92,35 @@ class RemoteWorker:
                 message = messages.decode(line)
                 if not isinstance(message, Idle):
                     yield message
-        except (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError) as error:
-            first = str(error).strip().partition("\n")[0]
+        except ray.exceptions.RayTaskError as error:
+            raise WorkError(f"{self.node}: the worker can't be supervised: {in_a_line(error.cause)}") from None
+        except ray.exceptions.RayError as error:
             self._lost = True
-            self._death = Death(f"the worker on {self.node} is lost", None, first, None, memory=False)
+            self._death = _death(error, self.node)
+
+    def _begin(self) -> Iterator[Message]:
+        """Until the actor is there and does not refuse."""
+        import ray
+
+        if self._refusal is None or self._killed:
+            return
+        refusal, self._refusal = self._refusal, None
+        try:
+            if not ray.wait([refusal], timeout=PATIENCE_S)[0]:
+                others = "others hold its CPUs or its cards, or it is lost (`ray status`)"
+                yield Noted(f"{self.node}: no worker starts there; {others}; waiting {HIRE_S} s more", None)
+                if not ray.wait([refusal], timeout=HIRE_S)[0]:
+                    ray.kill(self.actor, no_restart=True)
+            refused = ray.get(refusal)
+        except ray.exceptions.RuntimeEnvSetupError as error:
+            raise WorkError(f"{self.node}: no worker starts there: {in_a_line(error)}") from None
+        except ray.exceptions.RayError:
+            self._lost = True
+            if self._killed:
+                return
+            raise Gone(self.node) from None
+        if refused:
+            raise UsageError(f"{self.node}: {refused}")
 
     def death(self) -> Death | None:
         return self._death
@@ -83,14 +128,14 @@ class RemoteWorker:
     def kill(self) -> None:
         import ray
 
-        self._lost = True
-        ray.kill(self._actor, no_restart=True)
+        self._lost = self._killed = True
+        ray.kill(self.actor, no_restart=True)
 
     def remedy(self, reason: str) -> str | None:
         import ray
 
         try:
-            found: str | None = ray.get(self._actor.remedy.remote(reason), timeout=10)
+            found: str | None = ray.get(self.actor.remedy.remote(reason), timeout=ANSWER_S)
         except Exception:  # the actor is lost: nothing is known
             return None
         return found
@@ -99,11 +144,35 @@ class RemoteWorker:
         """End the worker process; returns whether its actor is there for another."""
         import ray
 
-        if self._lost:
-            return False
-        try:
-            ray.get(self._actor.dismiss.remote(), timeout=10)
-        except Exception:  # it is gone already, or hangs and is killed
-            ray.kill(self._actor, no_restart=True)
-            return False
-        return True
+        if not self._lost:
+            try:
+                ray.get(self.actor.dismiss.remote(), timeout=ANSWER_S)
+                return True
+            except Exception:  # it is gone already, or hangs and is killed
+                pass
+        ray.kill(self.actor, no_restart=True)
+        return False
+
+
+def _death(error: Exception, node: str) -> Death:
+    """What an error of Ray's means."""
+    import ray
+
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return Death(
+            f"the worker on {node} was ended by Ray",
+            None,
+            "the machine was short of memory",
+            "fewer --workers, or a smaller --model",
+            memory=True,
+        )
+    text = str(error)
+    if "its node has died" in text:
+        cause = "its machine does not answer any more"
+    elif isinstance(error, ray.exceptions.ActorUnavailableError):
+        cause = "the connection to it broke"
+    elif isinstance(error, ray.exceptions.RayActorError):
+        cause = "its supervisor was killed, or crashed"
+    else:
+        cause = in_a_line(error)
+    return Death(f"the worker on {node} is lost", None, cause, None, memory=False)

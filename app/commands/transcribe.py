@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands import argument, need
@@ -38,15 +37,14 @@ def add(commands: Commands) -> None:
     )
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("inputs", nargs="*", type=Path, metavar="INPUT", help="files FFmpeg can read, or folders of such")
+    add("inputs", nargs="*", metavar="INPUT", help="files FFmpeg can read, folders of such, or their URLs")
     add("--sample", action="store_true", help="a packaged telephone talk of 30 s, besides any INPUT")
     add(
         "-o",
         "--output-dir",
-        type=Path,
-        default=Path(),
+        default=".",
         metavar="DIR",
-        help="where outputs go (default: here)",
+        help="where outputs go: a folder, or its URL (default: here)",
     )
     add(
         "-f",
@@ -202,6 +200,7 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from app.inputs import collect, sample
+    from app.remote import located
     from app.request import Request
     from app.stages.diarize import Speakers
     from app.transcribe import transcribe
@@ -216,7 +215,8 @@ def run(options: argparse.Namespace) -> int:
     if options.address and options.engine != "ray":
         raise UsageError("--address is Ray's: say --engine ray as well")
     arguments = [sample()] if options.sample else []
-    inputs, errors = collect([*arguments, *options.inputs])
+    output_folder = located(options.output_dir)
+    inputs, errors = collect([*arguments, *options.inputs], say)
     if not inputs and not errors:
         raise UsageError("nothing to transcribe: name a file or a folder, or try --sample")
     for error in errors:
@@ -228,7 +228,7 @@ def run(options: argparse.Namespace) -> int:
     vad = options.vad or ("pyannote" if options.asr == "whisperx" else "silero")
     request = Request(
         inputs,
-        options.output_dir,
+        output_folder,
         options.format,
         settings,
         options.asr,

@@ -63,17 +63,18 @@ class Crew:
     def _work(self, place: int, step: str, queue: Queue[Item], progress: StepProgress) -> None:
         deaths = 0
         while not self._over and (items := queue.handful()):
+            left = dict(enumerate(items))
             try:
                 worker = self._worker(place)
-            except Gone as gone:
+                worker.give(self._make(step, tuple(items), place), last=False)
+                under_way, died = self._hear(place, worker, items, left, progress), worker.death()
+            except Gone as gone:  # before it had begun
+                self._dismiss(place)
                 queue.put_back(items)
                 with self._lock:
                     self._places.remove(place)
                 self._say(f"{gone} is lost: what it had in hand goes to the others", "yellow")
                 return
-            worker.give(self._make(step, tuple(items), place), last=False)
-            left = dict(enumerate(items))
-            under_way, died = self._hear(place, worker, items, left, progress), worker.death()
             progress.working(place, "")
             self._team.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
             if self._over:

@@ -69,7 +69,7 @@ def find_sources(given: Path, out: Path) -> list[Source]:
         inputs, errors = collect([top])
         if not inputs:
             raise UsageError(str(errors[0]) if errors else f"{given}: no recordings in this folder (by their endings)")
-        paths: Iterable[Path] = (item.path for item in inputs)
+        paths: Iterable[Path] = (Path(item.path) for item in inputs)
         folder = top
     elif top.suffix.lower() in MEDIA_SUFFIXES:
         paths, folder = [top], top.parent

@@ -4,6 +4,7 @@ A recording is brought into a local file for as long as it is worked on; an outp
 Who may read and write is said by the environment alone, never by a URL.
 """
 
+from app.remote.access import spelt
 from app.remote.anywhere import at_hand, identity
 from app.remote.files import (
     RemoteFile,
@@ -14,26 +15,32 @@ from app.remote.files import (
     listing,
     put,
     read_bytes,
+    read_if_there,
     remove,
     write_bytes,
 )
-from app.remote.urls import is_remote, joined, local_path, shown
+from app.remote.urls import Location, file_name, is_remote, joined, local_path, located, shown
 
 __all__ = [
+    "Location",
     "RemoteFile",
     "at_hand",
     "check_writable",
     "create_exclusively",
     "exists",
     "fetched",
+    "file_name",
     "identity",
     "is_remote",
     "joined",
     "listing",
     "local_path",
+    "located",
     "put",
     "read_bytes",
+    "read_if_there",
     "remove",
     "shown",
+    "spelt",
     "write_bytes",
 ]

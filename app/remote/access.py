@@ -73,6 +73,14 @@ def place_of(url: str) -> Place:
     return Place(url, scheme, fs, path)
 
 
+def spelt(url: str) -> str:
+    """The URL as a listing spells it, so that two can be compared: memory://a.wav is memory:///a.wav, and a slash at
+    the end says nothing. Raises UsageError.
+    """
+    place = place_of(url)
+    return str(place.fs.unstrip_protocol(place.path))
+
+
 def _options(scheme: str) -> dict[str, object]:
     """Nothing of what was listed before is believed, no wait is without an end, one connection at a time: ten, as is
     usual, would hold ten parts of 50 MiB in memory and write them into a file of the full length from the start.

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.artefacts import content_key
+from app.remote.access import Say
 from app.remote.files import fetched, marks
 from app.remote.urls import is_remote
 
 
 @contextmanager
-def at_hand(place: str) -> Iterator[Path]:
+def at_hand(place: str, say: Say = lambda line: None) -> Iterator[Path]:
     """Where it can be read on this machine: itself, or a copy of what is elsewhere, gone afterwards.
 
     Raises what app.remote.fetched raises; that a local file is absent is its reader's to find out.
@@ -22,11 +23,11 @@ def at_hand(place: str) -> Iterator[Path]:
     if not is_remote(place):
         yield Path(place)
         return
-    with fetched(place) as copy:
+    with fetched(place, say=say) as copy:
         yield copy
 
 
-def identity(place: str) -> str:
+def identity(place: str, say: Say = lambda line: None) -> str:
     """Names what is in it, as app.artefacts.content_key does; 32 characters.
 
     What is elsewhere is not read for that: its URL, size and the server's own mark of its content tell, where there is
@@ -34,8 +35,8 @@ def identity(place: str) -> str:
     """
     if not is_remote(place):
         return content_key(Path(place))
-    size, token = marks(place)
+    size, token = marks(place, say)
     if size is not None and token:
         return hashlib.sha256(json.dumps([place, size, token]).encode()).hexdigest()[:32]
-    with fetched(place) as copy:
+    with fetched(place, say=say) as copy:
         return content_key(copy)

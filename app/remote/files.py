@@ -16,7 +16,7 @@ from app.errors import InputError, UsageError, WorkError
 from app.remote.access import BEFORE, READING, WRITING, Blame, Place, Say, tried
 from app.remote.faults import NO_BUCKET, code_of
 from app.remote.temporary import MEND, temporary_folder
-from app.remote.urls import WEB, joined, scheme_of, shown
+from app.remote.urls import WEB, file_name, joined, scheme_of, shown
 from app.store import PART
 
 WHOLE = frozenset("s3 s3a gs gcs az abfs abfss oss memory".split())
@@ -51,7 +51,7 @@ def _listed(place: Place, suffixes: Collection[str]) -> list[RemoteFile]:
     fs, top = place.fs, place.path.rstrip("/")
     info = fs.info(place.path)
     if info["type"] != "directory":
-        return [_file(place, info, PurePosixPath(top).name)]
+        return [_file(place, info, file_name(place.url))]
     found = []
     for path, inside in fs.find(place.path, detail=True).items():
         name = path.removeprefix(top).lstrip("/")
@@ -117,7 +117,7 @@ def _suffix(url: str) -> str:
     return found[0] if found else ""
 
 
-def marks(url: str) -> tuple[int | None, str]:
+def marks(url: str, say: Say = lambda line: None) -> tuple[int | None, str]:
     """Its size in bytes and the server's mark of its content, as RemoteFile has them.
 
     Raises InputError, where this file can't be had, and WorkError.
@@ -127,7 +127,7 @@ def marks(url: str) -> tuple[int | None, str]:
         info = place.fs.info(place.path)
         return info.get("size"), _token(info)
 
-    return tried(look, url, READING)
+    return tried(look, url, READING, say)
 
 
 def read_bytes(url: str, say: Say = lambda line: None) -> bytes:
@@ -139,7 +139,21 @@ def read_bytes(url: str, say: Say = lambda line: None) -> bytes:
     return tried(read, url, READING, say)
 
 
-def exists(url: str) -> bool:
+def read_if_there(url: str, say: Say = lambda line: None) -> bytes | None:
+    """For who will write it: what is there now, None where there is no file. Raises WorkError, also without access."""
+
+    def read(place: Place) -> bytes | None:
+        try:
+            return bytes(place.fs.cat_file(place.path))
+        except FileNotFoundError as error:
+            if code_of(error) in NO_BUCKET:
+                raise
+            return None
+
+    return tried(read, url, WRITING, say)
+
+
+def exists(url: str, say: Say = lambda line: None) -> bool:
     """Whether there is a file or a folder of this name. No bucket, or no access, is an error: WorkError."""
 
     def look(place: Place) -> bool:
@@ -151,7 +165,7 @@ def exists(url: str) -> bool:
             return False
         return True
 
-    return tried(look, url, WRITING)
+    return tried(look, url, WRITING, say)
 
 
 def write_bytes(url: str, data: bytes, say: Say = lambda line: None) -> None:

@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from app.errors import UsageError
 
+Location = Path | str
+"""Of a file or a folder: a path on this machine, or, as text, a URL of somewhere else."""
+
 S3 = frozenset(("s3", "s3a"))
 WEB = frozenset(("http", "https"))
 
@@ -32,13 +35,32 @@ def local_path(text: str) -> Path:
     return Path(unquote(parts.path))
 
 
+def located(text: str) -> Location:
+    """What was typed: a URL as it is, a path where it is none. Raises UsageError, as local_path does."""
+    return text if is_remote(text) else local_path(text)
+
+
+def file_name(url: str) -> str:
+    """The last part: of a web address without its query, and with blanks for %20."""
+    if scheme_of(url) not in WEB:
+        return url.rstrip("/").rpartition("/")[2]
+    name = url.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
+    plain = unquote(name)
+    return name if "/" in plain or "\0" in plain or plain in (".", "..") else plain
+
+
 def joined(url: str, name: str) -> str:
     """`name` below `url`: s3://bucket/out and day1/talk.srt are s3://bucket/out/day1/talk.srt."""
     return f"{url.rstrip('/')}/{name}" if not url.endswith("://") else f"{url}{name}"
 
 
-def shown(url: str) -> str:
-    """For messages: in one line, and without the query of a web address, which may be a signature."""
+def shown(place: Location) -> str:
+    """For messages: a path as it is; a URL in one line, and without the query of a web address, which may be a
+    signature.
+    """
+    url = str(place)
+    if isinstance(place, Path):
+        return url
     if scheme_of(url) in WEB:
         url = url.partition("?")[0]
     return "".join(character if character.isprintable() else "?" for character in url)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.remote import Location
 from app.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -48,11 +48,15 @@ class Checkpoint(Protocol):
         """Keep one more piece, JSON-able."""
 
 
+def _silent(line: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One input on its way through the stages; each stage returns it with its own part filled in."""
 
-    path: Path
+    path: Location
     waveform: npt.NDArray[np.float32] | None = None
     """Shape (samples,), mono, 16 kHz. Not to be written to: it may be a file's mapping."""
     duration: float = 0.0
@@ -66,6 +70,8 @@ class Work:
     """From diarization, in order, none overlapping another. None: there was no diarization."""
     checkpoint: Checkpoint | None = None
     """For the stage that runs now."""
+    say: Callable[[str], None] = _silent
+    """Takes a line for the person at the terminal."""
 
 
 class Stage(Protocol):

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from app.audio import SAMPLE_RATE, decode
+from app.remote import at_hand
 from app.stages import Report, Work
 
 VERSION = 1
@@ -34,7 +35,8 @@ class Decode:
         return True
 
     def run(self, work: Work, report: Report) -> Work:
-        audio = decode(work.path, self._longest_s)
+        with at_hand(str(work.path), work.say) as path:  # only now: what was finished before needs no download
+            audio = decode(path, self._longest_s)
         notes = (*work.notes, *audio.notes)
         return dataclasses.replace(work, waveform=audio.waveform, duration=audio.duration, notes=notes)
 

@@ -85,7 +85,7 @@ class JobFront:
             self._store.save(self.job, durable=False)
 
     def failed(self, item: Input, reason: str) -> None:
-        recording = self.job.files[self._places[item.path]]
+        recording = self.job.files[self._places[Path(item.path)]]
         recording.state, recording.error = "failed", self.clean(reason)
         self._note(recording.error)
         self.save()
@@ -94,7 +94,7 @@ class JobFront:
         self._keep(item, transcript)
 
     def final(self, item: Input, transcript: Transcript) -> bool:
-        recording = self.job.files[self._places[item.path]]
+        recording = self.job.files[self._places[Path(item.path)]]
         if error := self._keep(item, transcript):
             self.failed(item, f"{recording.name}: the transcript can't be written ({error})")
             return False
@@ -104,7 +104,7 @@ class JobFront:
         return True
 
     def _keep(self, item: Input, transcript: Transcript) -> str:
-        index = self._places[item.path]
+        index = self._places[Path(item.path)]
         recording = self.job.files[index]
         recording.duration, recording.language = transcript.duration, transcript.language or ""
         try:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.app.memory_files import MemoryFiles
+from tests.app.s3 import Server, forget_clients
 
 RunApp = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,3 +62,35 @@ def run_app(environment: dict[str, str], command: list[str], tmp_path: Path) -> 
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Server]:
+    """An S3 server for the tests of one file; each leaves it empty, or takes `s3` instead."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    server = Server()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3(moto: Server) -> Iterator[Server]:
+    """The same, empty again afterwards."""
+    forget_clients()
+    yield moto
+    moto.reset()
+    forget_clients()
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFiles]:
+    """memory:// without anything; what fails there is tried again at once."""
+    pytest.importorskip("fsspec")
+    from app.remote import access
+
+    monkeypatch.setattr(access, "WAITS_S", (0.01, 0.02))
+    files = MemoryFiles()
+    files.clear()
+    yield files
+    files.clear()

@@ -6,10 +6,13 @@ import os
 import resource
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.errors import WorkError
 from app.outputs import Outcome, Outputs
+from tests.app.memory_files import MemoryFiles
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_an_edit_is_kept_beside_what_is_new(outputs: Outputs, path: Path) -> Non
         path.write_text(edit)
         outcome, backup = outputs.write(path, f"new {number}\n")
         assert outcome is Outcome.WRITTEN
-        assert backup is not None
+        assert isinstance(backup, Path)
         assert backup.read_text() == edit
     assert {file.name: file.read_text() for file in path.parent.iterdir()} == {
         "talk.txt": "new 2\n",
@@ -118,6 +121,10 @@ def test_a_disk_without_room_leaves_an_edited_file_under_its_name(outputs: Outpu
     fail_half_way(outputs, path)
 
     assert {file.name: file.read_text() for file in path.parent.iterdir()} == {"talk.txt": "edited\n"}
+    assert outputs.write(path, "x" * 10_000).backup == path.with_name("talk.txt.bak"), (
+        "what did not come was not edited"
+    )
+    assert path.read_text() == "x" * 10_000
 
 
 def test_what_a_killed_run_left_half_written_goes(outputs: Outputs, path: Path) -> None:
@@ -141,3 +148,53 @@ def test_something_that_is_no_file_is_left_alone(outputs: Outputs, path: Path) -
         outputs.write(path, "one\n")
 
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+URL = "memory://out/talk.txt"
+
+
+def test_an_output_elsewhere_is_replaced_where_it_is_ours(
+    outputs: Outputs, memory: MemoryFiles, tmp_path: Path
+) -> None:
+    assert outputs.write(URL, "one\n") == (Outcome.WRITTEN, None)
+    assert outputs.write(URL, "one\n") == (Outcome.UNCHANGED, None)
+    assert Outputs(tmp_path / "memory").write("memory:///out/talk.txt", "two\n") == (Outcome.WRITTEN, None)
+    assert memory.texts() == {"/out/talk.txt": "two\n"}
+
+
+def test_an_edit_elsewhere_is_kept(outputs: Outputs, memory: MemoryFiles) -> None:
+    outputs.write(URL, "one\n")
+    memory.put("/out/talk.txt", data=b"edit\n")
+    assert outputs.write(URL, "one\n") == (Outcome.EDIT_KEPT, None)
+    assert outputs.write(URL, "two\n") == (Outcome.WRITTEN, f"{URL}.bak")
+    memory.put("/out/talk.txt", data=b"edit 2\n")
+    assert outputs.write(URL, "three\n") == (Outcome.WRITTEN, f"{URL}.bak2")
+    assert memory.texts() == {
+        "/out/talk.txt": "three\n",
+        "/out/talk.txt.bak": "edit\n",
+        "/out/talk.txt.bak2": "edit 2\n",
+    }
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_whatever_breaks_off_no_edit_is_lost(
+    outputs: Outputs, memory: MemoryFiles, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """The first write is the backup's, the second the output's; the third is never made."""
+    outputs.write(URL, "one\n")
+    memory.put("/out/talk.txt", data=b"edit\n")
+    whole, calls = memory.kind.pipe_file, iter(range(9))
+
+    def pipe(self: Any, path: str, value: bytes, **more: object) -> None:
+        if next(calls) == call:
+            raise PermissionError("no")
+        whole(self, path, value, **more)
+
+    monkeypatch.setattr(memory.kind, "pipe_file", pipe)
+    if call < 2:
+        with pytest.raises(WorkError, match=r"^memory://out/talk\.txt(\.bak)?: access denied"):
+            outputs.write(URL, "two\n")
+    outputs.write(URL, "two\n")
+
+    assert memory.texts()["/out/talk.txt"] == "two\n"
+    assert "edit\n" in memory.texts().values()

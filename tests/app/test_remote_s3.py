@@ -1,72 +1,25 @@
-"""URLs on a real server of the S3 kind: moto's, as a child process on a free port of this machine."""
+"""URLs on a real server of the S3 kind."""
 
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app import remote
 from app.errors import InputError, UsageError, WorkError
 from app.remote import access
+from tests.app.s3 import PAGE, Server, bucket, client, foreign, forget_clients
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 MP3 = frozenset((".mp3",))
 MIB = 2**20
-PAGE = 10
-"""Files to a page of a listing; AWS has 1000."""
-
-
-class Server:
-    """A moto of its own, to be killed by whoever wants."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env=os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)}, **pipes)
-        assert self.process.stderr
-        found = None
-        while found is None:
-            line = self.process.stderr.readline()
-            assert line, "moto did not start"
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        self.port = int(found[1])
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def post(self, path: str, data: bytes = b"") -> None:
-        request = urllib.request.Request(f"{self.address}{path}", data, {"Content-Type": "text/plain"})
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-def _forget() -> None:
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.kill()
 
 
 @pytest.fixture
@@ -81,9 +34,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def environment(moto: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a user sets, and nothing of the machine's own."""
-    for name in [
-        name for name in os.environ if name.startswith(("AWS_", "FSSPEC_")) or name.lower().endswith("_proxy")
-    ]:
+    for name in filter(foreign, list(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.aws
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -91,23 +42,10 @@ def environment(moto: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr(access, "WAITS_S", (0.01, 0.02))
-    _forget()
+    forget_clients()
     yield
-    moto.post("/moto-api/reset-auth", b"inf")
-    moto.post("/moto-api/reset")
-    _forget()
-
-
-def bucket(server: Server, name: str = "speech") -> str:
-    client(server).create_bucket(Bucket=name)
-    return f"s3://{name}"
-
-
-def client(server: Server, service: str = "s3") -> Any:
-    import boto3
-
-    keys = {"aws_access_key_id": "somebody", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    return boto3.client(service, endpoint_url=server.address, **keys)
+    moto.reset()
+    forget_clients()
 
 
 class Between:
@@ -261,12 +199,12 @@ def test_wrong_credentials(moto: Server, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(WorkError, match=r"does not accept the credentials \(InvalidAccessKeyId\)"):
         remote.write_bytes(f"{top}/a.txt", b"x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    _forget()
+    forget_clients()
     with pytest.raises(WorkError, match=r"\(SignatureDoesNotMatch\)") as caught:
         remote.write_bytes(f"{top}/a.txt", b"x")
     assert "secret" not in str(caught.value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    _forget()
+    forget_clients()
     with pytest.raises(UsageError, match="access denied; the owner of AWS_ACCESS_KEY_ID"):
         remote.check_writable(f"{top}/out")  # a user without any right
     with pytest.raises(InputError, match="access denied"), remote.fetched(f"{top}/in/a.mp3"):
@@ -280,7 +218,7 @@ def test_a_server_killed_in_the_middle_of_a_download(
     remote.write_bytes(f"{top}/a.mp3", bytes(4 * MIB))
     between = Between(own, MIB, own.kill)
     monkeypatch.setenv("AWS_ENDPOINT_URL", between.address)
-    _forget()
+    forget_clients()
     said: list[str] = []
     with (
         pytest.raises((InputError, WorkError), match=r"\(3 attempts\)"),
@@ -297,7 +235,7 @@ def test_a_download_cut_once_comes_whole(moto: Server, monkeypatch: pytest.Monke
     data = bytes(range(256)) * (4 * MIB // 256)
     remote.write_bytes(f"{top}/a.mp3", data)
     monkeypatch.setenv("AWS_ENDPOINT_URL", Between(moto, MIB, times=1).address)
-    _forget()
+    forget_clients()
     said: list[str] = []
     with remote.fetched(f"{top}/a.mp3", say=said.append) as local:
         assert local.read_bytes() == data
@@ -309,7 +247,7 @@ def test_an_object_that_always_breaks_off_is_that_file_s_error(moto: Server, mon
     top = bucket(moto)
     remote.write_bytes(f"{top}/a.mp3", bytes(4 * MIB))
     monkeypatch.setenv("AWS_ENDPOINT_URL", Between(moto, MIB).address)
-    _forget()
+    forget_clients()
     with pytest.raises(InputError, match=r"the transfer broke off .*\(3 attempts\)$"), remote.fetched(f"{top}/a.mp3"):
         pytest.fail("half a file was given out")
 
@@ -318,7 +256,7 @@ def test_an_upload_that_breaks_off_leaves_what_was_there(own: Server, monkeypatc
     top = bucket(own)
     remote.write_bytes(f"{top}/a.txt", b"the old")
     monkeypatch.setenv("AWS_ENDPOINT_URL", Between(own, 0).address)  # no answer comes through
-    _forget()
+    forget_clients()
     with pytest.raises(WorkError, match="3 attempts"):
         remote.exists(f"{top}/a.txt")
     own.kill()
@@ -330,20 +268,20 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    _forget()
+    forget_clients()
     with pytest.raises(UsageError, match=r"the server of AWS_ENDPOINT_URL does not answer \(3 attempts\)$"):
         remote.listing("s3://speech/in", MP3)
     monkeypatch.setattr(access, "SILENCE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        _forget()
+        forget_clients()
         with pytest.raises(WorkError, match=r"said nothing for .* \(3 attempts\)$"):
             remote.exists("s3://speech/in")
 
 
 def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
-    _forget()
+    forget_clients()
     with pytest.raises(UsageError, match=r"Invalid endpoint: nonsense; AWS_ENDPOINT_URL would be as"):
         remote.listing("s3://speech/in", MP3)
 
