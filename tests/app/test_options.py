@@ -78,7 +78,7 @@ def test_beam_size(transcribe: Transcribe) -> None:
 
 @pytest.mark.slow
 def test_batch_size(transcribe: Transcribe, tmp_path: Path) -> None:
-    long = write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 3))
+    long = write_wav(tmp_path / "long.wav", np.tile(decode(sample()).waveform[6 * 16_000 :], 2))
 
     assert transcribe(recording=long)["asr"]["batch_size"] == 2  # on a processor at most one a thread
     assert transcribe("--batch-size", "1", recording=long)["asr"]["batch_size"] == 1
