@@ -26,6 +26,8 @@ class Input:
     """Absolute, or a URL."""
     stem: Path
     """Where its outputs go, below the output folder, before the dot and the format."""
+    size: int | None = None
+    """Bytes, of a URL, where its server says."""
 
     @property
     def name(self) -> str:
@@ -55,20 +57,24 @@ def collect(
     told of a server that is asked again.
     """
     found: dict[Location, tuple[Path, ...]] = {}
+    sizes: dict[Location, int | None] = {}
     errors: list[InputError] = []
     for argument in arguments:
         try:
             place = argument if isinstance(argument, Path) else located(argument)
-            for path, names in _here(place, errors) if isinstance(place, Path) else _elsewhere(place, say):
+            for path, names in _here(place, errors) if isinstance(place, Path) else _elsewhere(place, say, sizes):
                 found.setdefault(path, names)
         except UsageError as error:
             errors.append(InputError(str(error)))
-    return [Input(path, stem) for path, stem in _distinct(found).items()], errors
+    return [Input(path, stem, sizes.get(path)) for path, stem in _distinct(found).items()], errors
 
 
-def _elsewhere(url: str, say: Callable[[str], None]) -> Iterator[tuple[str, tuple[Path, ...]]]:
-    """What the URL names, each with the names that its outputs may have. Raises UsageError."""
+def _elsewhere(
+    url: str, say: Callable[[str], None], sizes: dict[Location, int | None]
+) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    """What the URL names, each with the names that its outputs may have; `sizes` learns theirs. Raises UsageError."""
     for file in listing(url, MEDIA_SUFFIXES, say):
+        sizes[file.url] = file.size
         name = Path(file.name)
         # The whole without what would lead out of the output folder.
         whole = Path(*(part for part in shown(file.url).replace("://", "/", 1).split("/") if part != ".."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -41,7 +40,7 @@ class _Sized:
 def _size(item: Input) -> int:
     """Bytes; 0 where nobody says: what is wrong with that file its worker tells."""
     try:
-        return os.stat(item.path).st_size  # noqa: PTH116 - a URL is no path
+        return item.path.stat().st_size if isinstance(item.path, Path) else item.size or 0
     except OSError:
         return 0
 
