@@ -30,8 +30,10 @@ def add(commands: Commands) -> None:
     )
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("input", type=Path, metavar="IN", help="a folder, a list with one path a line, or a JSONL manifest")
-    add("output", type=Path, metavar="OUT", help="the dataset's folder, with all that is needed to go on")
+    add("input", metavar="IN", help="a folder, a list with one path a line, or a JSONL manifest; or the URL of one")
+    add("output", metavar="OUT", help="the dataset's folder, with all that is needed to go on; or a URL, see --work")
+    work = "where the dataset for a URL is made, with all that is needed to go on; a cluster has to share it"
+    add("--work", type=Path, metavar="DIR", help=f"{work} (default: in ~/.local/state/run-app/emilia)")
     add("--shard", metavar="i/N", help="only this part; without --shard the same command then makes the whole")
     add("--steps", metavar="LIST", help="only these steps (default: all)")
     add("--config", type=Path, metavar="FILE", help="thresholds, in TOML: docs/emilia.md lists them")
@@ -63,10 +65,12 @@ def run(options: argparse.Namespace) -> int:
     need("emilia", "emilia", *PACKAGES)
     from dataclasses import replace
 
+    from app.emilia.elsewhere import made_for
     from app.emilia.run import EmiliaRequest, emilia
     from app.emilia.settings import EmiliaSettings, changed, read_config
     from app.emilia.sources import find_sources, read_shard
     from app.emilia.steps import STEPS
+    from app.remote import located
     from app.request import check_device
 
     settings = EmiliaSettings()
@@ -104,9 +108,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--prune looks at the whole dataset: not with --shard")
     if options.address and options.engine != "ray":
         raise UsageError("--address is Ray's: say --engine ray as well")
-    out = Path(os.path.abspath(options.output))  # noqa: PTH100 - resolve() would replace links by what they name
+    output = located(options.output)
+    url = output if isinstance(output, str) else None
+    if options.work and not url:
+        raise UsageError("--work is for an OUT that is a URL; a folder's work is done in it")
+    folder = options.work or (made_for(url) if url else output)
+    out = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would replace links by what they name
     request = EmiliaRequest(
-        find_sources(options.input, out),
+        find_sources(located(options.input), url or out),
         out,
         shard,
         steps,
@@ -120,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
         options.prune,
         options.engine,
         options.address,
+        url,
         given,
     )
     return emilia(request)

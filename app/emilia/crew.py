@@ -15,6 +15,7 @@ from app.errors import UsageError, WorkError
 from app.messages import Failed, Finished, Loaded, Noted, Progress, Started
 from app.progress import StepProgress, Team
 from app.queue import Queue
+from app.remote import located, shown
 from app.side_by_side import side_by_side
 from app.supervisor import AnyWorker, Gone, Hire
 
@@ -82,6 +83,8 @@ class Crew:
             for index in [index for index, item in left.items() if self._ledger.is_done(item.key)]:
                 progress.done(left[index], left[index].seconds)  # it died before it could say so
                 del left[index]
+            if left and died and died.lost and under_way is not None and under_way not in left:
+                under_way = next(iter(left))  # what it had not said yet, or nobody has heard: it takes them in order
             if left or died:  # it has ended: else it says of each what became of it
                 line = died.line if died else "the worker ended and left recordings undone"
                 where = f"its log is {worker.log.keep()}"
@@ -104,8 +107,10 @@ class Crew:
     def _hear(
         self, place: int, worker: AnyWorker, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
     ) -> int | None:
-        """All it says; takes from `left` what it is through with. Returns what it was at, None: loading."""
-        under_way: int | None = None
+        """All it says; takes from `left` what it is through with. Returns what it was at: None while it loads, -1
+        where it has said nothing.
+        """
+        under_way: int | None = -1
         for message in worker.messages():
             match message:
                 case Started(step, file):
@@ -132,7 +137,8 @@ class Crew:
     def _failed(self, item: Item, reason: str, *, last: bool = False) -> None:
         tries = self._ledger.count_try(item.key, reason, last=last)
         again = "" if tries.over else f"; attempt {tries.number} failed, it is tried again"
-        line = reason if reason.startswith(item.path) else f"{item.path}: {reason}"
+        place = shown(located(item.path))
+        line = reason if reason.startswith(place) else f"{place}: {reason}"
         self._say(line + again, "red" if tries.over else "yellow")
 
     def _worker(self, place: int) -> AnyWorker:

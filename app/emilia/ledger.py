@@ -26,6 +26,7 @@ from typing import Any
 from app.artefacts import content_key
 from app.emilia.sources import Shard, Source
 from app.errors import UsageError
+from app.remote import identity, marked
 from app.store import PART, write_atomically
 
 FOLDER = ".run-app-emilia"
@@ -81,7 +82,12 @@ class Ledger:
                 yield
 
     def content(self, source: Source) -> str:
-        """The key of a recording's content; read only where size or time changed. Raises OSError."""
+        """The key of a recording's content; read only where size or time changed. What is elsewhere is not read: its
+        server's mark tells. Raises OSError; for a URL InputError and WorkError.
+        """
+        if isinstance(source.path, str):
+            known_by = source.size is not None and source.token
+            return marked(source.path, source.size or 0, source.token) if known_by else identity(source.path)
         status = source.path.stat()
         seen = [status.st_size, status.st_mtime_ns, source.path.suffix]
         known = self._contents.get(source.name)

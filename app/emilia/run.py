@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from app.display import Display
 from app.emilia.crew import MODULE, Crew
 from app.emilia.dataset import Dataset
+from app.emilia.elsewhere import Elsewhere
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
 from app.emilia.places import need, places, visible_cards
@@ -26,10 +27,11 @@ from app.emilia.steps import STEPS, Item
 from app.emilia.steps.export import Export
 from app.emilia.steps.score import find_model as find_scorer
 from app.emilia.worker import Models, StepTask, make_step
-from app.errors import UsageError
+from app.errors import InputError, UsageError
 from app.models import find_model
 from app.models.identity import identity
 from app.models.speakers import find_diarizer
+from app.remote import shown
 from app.settings import Settings
 from app.stages.asr import VERSION as ASR_VERSION
 from app.stages.asr_options import AsrOptions
@@ -61,6 +63,8 @@ class EmiliaRequest:
     """Or `ray`."""
     address: str | None = None
     """Of a Ray that is there; None: one of our own."""
+    url: str | None = None
+    """Where the dataset goes when it is whole; `out` is then the folder in which it is made."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """The settings that the command line said itself, not the profile: they hold on every machine."""
 
@@ -69,12 +73,15 @@ def emilia(request: EmiliaRequest) -> int:
     """Do it; returns the exit code: 0 all done, 1 some recordings failed. Raises UsageError and WorkError."""
     begin = time.monotonic()
     with Display() as display:
+        if request.url:
+            display.say(f"made in {request.out}; sent to {shown(request.url)} when it is whole")
         request = _with_separator(request, display)
         models = _find_models(request, display)
         ledger = Ledger(request.out)
         ledger.make()
-        with ledger.locked(request.shard):
-            one = _Run(request, models, ledger, display)
+        elsewhere = Elsewhere(request.url, request.out, display) if request.url and not request.shard else None
+        with ledger.locked(request.shard), elsewhere.locked() if elsewhere else nullcontext():
+            one = _Run(request, models, ledger, display, elsewhere)
             one.check_settings()
             code = one.run()
         display.say(f"took {time.monotonic() - begin:.1f} s")
@@ -128,8 +135,11 @@ def _find_models(request: EmiliaRequest, display: Display) -> Models:
 
 
 class _Run:
-    def __init__(self, request: EmiliaRequest, models: Models, ledger: Ledger, display: Display) -> None:
+    def __init__(
+        self, request: EmiliaRequest, models: Models, ledger: Ledger, display: Display, elsewhere: Elsewhere | None
+    ) -> None:
         self._request, self._models, self._ledger, self._display = request, models, ledger, display
+        self._elsewhere = elsewhere
         self._shapes: dict[str, Any] = shapes_of_the_pure(request.emilia)
         for name in STEPS:
             if name != "separate" or request.emilia.separation_model:
@@ -173,7 +183,8 @@ class _Run:
             assert each.failed
             step, reason = each.failed
             said = reason if reason.startswith(f"{step}: ") else f"{step}: {reason}"
-            line = reason if reason.startswith(str(each.source.path)) else f"{each.source.path}: {said}"
+            place = shown(each.source.path)
+            line = reason if reason.startswith(place) else f"{place}: {said}"
             known = " (in quarantine: --retry tries it again)" if each.quarantined else ""
             self._display.say(line + known, "red")
         return 1 if failed or not whole else 0
@@ -196,6 +207,8 @@ class _Run:
         whole = dataset.publish(crew, self._display, self._request.emilia.audio_format)
         if whole:
             self._prune(dataset)
+            if self._elsewhere:
+                self._elsewhere.send()
         return whole
 
     def _prune(self, dataset: Dataset) -> None:
@@ -218,9 +231,12 @@ class _Run:
 
     def _take(self, source: Source) -> Recording:
         try:
-            return Recording(source, self._ledger.content(source), source.path.stat().st_size)
+            size = source.path.stat().st_size if isinstance(source.path, Path) else source.size or 0
+            return Recording(source, self._ledger.content(source), size)
         except OSError as error:
             return Recording(source, "", 0, ("standardise", f"{source.path}: {error.strerror}"))
+        except InputError as error:
+            return Recording(source, "", 0, ("standardise", str(error)))
 
     def _engine(self, stack: ExitStack) -> Hire:
         """How workers are started, here or on Ray; said."""
@@ -237,7 +253,8 @@ class _Run:
 
         self._display.step("starting Ray" if self._request.address is None else "joining Ray")
         cluster = stack.enter_context(Cluster(self._request.address, app, self._request.given))
-        some = [str(each.source.path) for each in self._recordings if not each.failed][:1]
+        here = [each.source.path for each in self._recordings if not each.failed]
+        some = [str(path) for path in here if isinstance(path, Path)][:1]
         paths = [self._models.scorer, str(model), *some]
         self._display.say(cluster.survey(self._ledger.folder, paths, most, asked, len(self._recordings)))
         self._settings = [seat.settings for seat in cluster.seats]

@@ -5,7 +5,7 @@ Who may read and write is said by the environment alone, never by a URL.
 """
 
 from app.remote.access import spelt
-from app.remote.anywhere import at_hand, identity
+from app.remote.anywhere import at_hand, identity, marked
 from app.remote.files import (
     RemoteFile,
     check_writable,
@@ -36,6 +36,7 @@ __all__ = [
     "listing",
     "local_path",
     "located",
+    "marked",
     "put",
     "read_bytes",
     "read_if_there",

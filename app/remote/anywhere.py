@@ -37,6 +37,11 @@ def identity(place: str, say: Say = lambda line: None) -> str:
         return content_key(Path(place))
     size, token = marks(place, say)
     if size is not None and token:
-        return hashlib.sha256(json.dumps([place, size, token]).encode()).hexdigest()[:32]
+        return marked(place, size, token)
     with fetched(place, say=say) as copy:
         return content_key(copy)
+
+
+def marked(url: str, size: int, token: str) -> str:
+    """The same for what a listing has told of: app.remote.RemoteFile says what these are."""
+    return hashlib.sha256(json.dumps([url, size, token]).encode()).hexdigest()[:32]

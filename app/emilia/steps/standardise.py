@@ -12,6 +12,7 @@ from app.audio import decode
 from app.emilia.settings import SAMPLE_RATE, EmiliaSettings
 from app.emilia.sound import to_int16, write
 from app.emilia.steps import Item, Light, Share
+from app.remote import at_hand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,8 @@ class Standardise(Light):
         }
 
     def run(self, item: Item, target: Path, part: Path, share: Share) -> Any:
-        audio = decode(Path(item.path), sample_rate=SAMPLE_RATE)
+        with at_hand(item.path) as path:
+            audio = decode(path, sample_rate=SAMPLE_RATE)
         level, peak = loudness(audio.waveform)
         gain = gain_db(level, peak, self._settings)
         waveform = to_int16(audio.waveform, 10 ** (gain / 20))

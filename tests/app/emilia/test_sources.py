@@ -65,7 +65,7 @@ def test_a_name_that_is_no_text_is_a_recording_too(tmp_path: Path, out: Path) ->
 
     (source,) = find_sources(folder, out)
 
-    assert source.path.read_bytes() == b"x"
+    assert Path(source.path).read_bytes() == b"x"
     (out / source.id).mkdir(parents=True)
 
 
