@@ -91,6 +91,8 @@ class Death:
     """The one thing to do."""
     memory: bool
     """It died for lack of memory: with less at a time it may live."""
+    lost: bool = False
+    """With its machine, or with who heard it there: its last words too may be lost."""
 
     @property
     def line(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from app.cluster.connection import connected
 from app.cluster.hand import Hand, in_effect, resolved
 from app.cluster.nodes import look_at, only_on
-from app.cluster.remote_worker import RemoteWorker
+from app.cluster.remote_worker import RemoteWorker, answers
 from app.emilia.places import places, workers
 from app.errors import UsageError
 from app.settings import Settings, read_settings
@@ -148,6 +148,8 @@ class Cluster:
         """A worker that has loaded nothing. Raises Gone where its node is."""
         seat = self.seats[place]
         idle = self._actors.pop(place, None)
+        if idle is not None and not answers(idle):
+            idle = None
         worker = RemoteWorker(idle or _actor(seat), module, seat.node, fresh=idle is None)
         try:
             yield worker

@@ -105,19 +105,23 @@ class RemoteWorker:
         if self._refusal is None or self._killed:
             return
         refusal, self._refusal = self._refusal, None
+        said = False
         try:
             if not ray.wait([refusal], timeout=PATIENCE_S)[0]:
                 others = "others hold its CPUs or its cards, or it is lost (`ray status`)"
                 yield Noted(f"{self.node}: no worker starts there; {others}; waiting {HIRE_S} s more", None)
+                said = True
                 if not ray.wait([refusal], timeout=HIRE_S)[0]:
                     ray.kill(self.actor, no_restart=True)
             refused = ray.get(refusal)
         except ray.exceptions.RuntimeEnvSetupError as error:
             raise WorkError(f"{self.node}: no worker starts there: {in_a_line(error)}") from None
-        except ray.exceptions.RayError:
+        except ray.exceptions.RayError as error:
             self._lost = True
             if self._killed:
                 return
+            if not said and isinstance(error, ray.exceptions.ActorDiedError):
+                yield Noted(f"{self.node}: no worker starts there: {_death(error, self.node).cause}", None)
             raise Gone(self.node) from None
         if refused:
             raise UsageError(f"{self.node}: {refused}")
@@ -154,6 +158,18 @@ class RemoteWorker:
         return False
 
 
+def answers(actor: Any) -> bool:
+    """Whether one that has nothing to do lives; else it is ended."""
+    import ray
+
+    try:
+        ray.get(actor.refusal.remote(), timeout=ANSWER_S)
+    except Exception:
+        ray.kill(actor, no_restart=True)
+        return False
+    return True
+
+
 def _death(error: Exception, node: str) -> Death:
     """What an error of Ray's means."""
     import ray
@@ -165,6 +181,7 @@ def _death(error: Exception, node: str) -> Death:
             "the machine was short of memory",
             "fewer --workers, or a smaller --model",
             memory=True,
+            lost=True,
         )
     text = str(error)
     if "its node has died" in text:
@@ -175,4 +192,4 @@ def _death(error: Exception, node: str) -> Death:
         cause = "its supervisor was killed, or crashed"
     else:
         cause = in_a_line(error)
-    return Death(f"the worker on {node} is lost", None, cause, None, memory=False)
+    return Death(f"the worker on {node} is lost", None, cause, None, memory=False, lost=True)
