@@ -9,12 +9,12 @@ from pathlib import Path
 
 from app.delivery import Delivery
 from app.display import Display
-from app.emilia.places import need, places, visible_cards
 from app.messages import Job
 from app.models import DownloadProgress, find_model
 from app.models.aligners import find_aligner
 from app.models.speakers import find_diarizer
 from app.outputs import Outputs
+from app.places import need, places, visible_cards
 from app.request import Request, check_code, check_device, check_language, check_outputs
 from app.runner import MODULE, Front, Runner
 from app.runners import Runners

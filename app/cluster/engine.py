@@ -17,8 +17,8 @@ from app.cluster.connection import connected
 from app.cluster.hand import Hand, in_effect, resolved
 from app.cluster.nodes import look_at, only_on
 from app.cluster.remote_worker import RemoteWorker, answers
-from app.emilia.places import places, workers
 from app.errors import UsageError
+from app.places import places, workers
 from app.settings import Settings, read_settings
 from app.supervisor import Gone
 from launcher.masking import is_secret

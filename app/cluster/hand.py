@@ -58,7 +58,7 @@ class Ended:
 
 def look_around(profile: str | None, paths: Iterable[str]) -> Node:
     """On the node itself. `profile` is to be resolved there, None: it is the driver's, which knows it."""
-    from app.emilia.places import visible_cards
+    from app.places import visible_cards
 
     environment: dict[str, str] = {}
     if profile is not None:

@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from app.emilia.elsewhere import made_for
-    from app.emilia.run import EmiliaRequest, emilia
+    from app.emilia.request import EmiliaRequest
+    from app.emilia.run import emilia
     from app.emilia.settings import EmiliaSettings, changed, read_config
     from app.emilia.sources import find_sources, read_shard
     from app.emilia.steps import STEPS

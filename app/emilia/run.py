@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +15,19 @@ from app.emilia.dataset import Dataset
 from app.emilia.elsewhere import Elsewhere
 from app.emilia.filters import verdicts
 from app.emilia.ledger import Ledger
-from app.emilia.places import need, places, visible_cards
 from app.emilia.plan import Plan, Recording, redone, shapes_of_the_pure
-from app.emilia.separators import figures, find_separator
-from app.emilia.settings import EmiliaSettings
-from app.emilia.sources import Shard, Source
+from app.emilia.prepare import find_models, with_separator
+from app.emilia.request import EmiliaRequest
+from app.emilia.sources import Source
 from app.emilia.steps import STEPS, Item
 from app.emilia.steps.export import Export
-from app.emilia.steps.score import find_model as find_scorer
 from app.emilia.worker import Models, StepTask, make_step
 from app.errors import InputError, UsageError
-from app.models import find_model
-from app.models.identity import identity
-from app.models.speakers import find_diarizer
+from app.places import need, places, visible_cards
 from app.remote import shown
 from app.settings import Settings
-from app.stages.asr import VERSION as ASR_VERSION
-from app.stages.asr_options import AsrOptions
 from app.supervisor import Hire, on_this_machine
 from app.surroundings import in_words, read_surroundings
-
-
-@dataclass(frozen=True)
-class EmiliaRequest:
-    """What was asked for on the command line, checked."""
-
-    sources: Sequence[Source]
-    out: Path
-    shard: Shard | None
-    steps: tuple[str, ...]
-    emilia: EmiliaSettings
-    app: Settings
-    diarizer: str
-    offline: bool
-    workers: int | None
-    """Side by side; None: as many as the machine bears."""
-    redo: bool
-    """Go on where the last run in OUT was asked for something else."""
-    retry: bool
-    """Try again what is in quarantine."""
-    prune: bool
-    """At the end remove what the dataset has no use for."""
-    engine: str = "local"
-    """Or `ray`."""
-    address: str | None = None
-    """Of a Ray that is there; None: one of our own."""
-    url: str | None = None
-    """Where the dataset goes when it is whole; `out` is then the folder in which it is made."""
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """The settings that the command line said itself, not the profile: they hold on every machine."""
 
 
 def emilia(request: EmiliaRequest) -> int:
@@ -75,8 +36,8 @@ def emilia(request: EmiliaRequest) -> int:
     with Display() as display:
         if request.url:
             display.say(f"made in {request.out}; sent to {shown(request.url)} when it is whole")
-        request = _with_separator(request, display)
-        models = _find_models(request, display)
+        request = with_separator(request, display)
+        models = find_models(request, display)
         ledger = Ledger(request.out)
         ledger.make()
         elsewhere = Elsewhere(request.url, request.out, display) if request.url and not request.shard else None
@@ -86,52 +47,6 @@ def emilia(request: EmiliaRequest) -> int:
             code = one.run()
         display.say(f"took {time.monotonic() - begin:.1f} s")
     return code
-
-
-def _with_separator(request: EmiliaRequest, display: Display) -> EmiliaRequest:
-    """The same with the separation model's file in the place of its name."""
-    name = request.emilia.separation_model
-    if not name:
-        display.say("separate: no separation_model is set, the step is skipped: music stays under the voices")
-        return request
-    path, where = find_separator(name, offline=request.offline)
-    settings = dataclasses.replace(request.emilia, separation_model=str(path))
-    known = figures(settings)
-    display.say(f"separation model {where}: gives the {known.gives}, by an FFT of {known.n_fft}")
-    return dataclasses.replace(request, emilia=settings)
-
-
-def _find_models(request: EmiliaRequest, display: Display) -> Models:
-    scorer = find_scorer()
-    diarizer, why = find_diarizer(request.diarizer, offline=request.offline)
-    if diarizer is None:
-        raise UsageError(f"emilia has to tell speakers apart, and can't: {why}")
-    display.say(f"speakers: {diarizer.description}" + (f" ({why})" if why else ""))
-    model = find_model(request.app.model, offline=request.offline)
-    display.say(f"model {model.name} ({model.origin})")
-    if not model.multilingual:
-        display.say(f"{model.name} knows English alone: whatever is spoken counts as English", "yellow")
-    each = request.app
-    options = AsrOptions(
-        model=str(model.path),
-        device=each.device,
-        compute_type=each.compute_type,
-        batch_size=each.batch_size,
-        threads=each.threads,
-        language=None,
-        prompt=request.emilia.prompt or None,
-        name=model.name,
-        jobs=1,
-    )
-    shape = {
-        "stage": ASR_VERSION,
-        "libraries": [version(name) for name in ("faster-whisper", "ctranslate2")],
-        "model": identity(model.path),
-        "compute_type": each.compute_type,
-        "beam_size": options.beam_size,
-        "prompt": request.emilia.prompt,
-    }
-    return Models(options, shape, diarizer, str(scorer))
 
 
 class _Run:

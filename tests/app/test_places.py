@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.emilia.places import BESIDE_WEIGHTS, SPEAKERS, Places, need, places
+from app.places import BESIDE_WEIGHTS, SPEAKERS, Places, need, places
 from app.surroundings import Surroundings
 from launcher.hardware import Card
 
