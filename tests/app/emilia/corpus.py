@@ -173,8 +173,15 @@ def hold(worker: psutil.Process) -> None:
 
 
 def gone(processes: Iterable[psutil.Process], seconds: float) -> bool:
-    """Whether all of them end within so many seconds."""
-    return psutil.wait_procs(list(processes), timeout=seconds)[1] == []
+    """Whether all of them end within so many seconds; what nobody has waited for yet has ended too."""
+    return all(_ended(each) for each in psutil.wait_procs(list(processes), timeout=seconds)[1])
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_a_front_that_is_killed_at_every_step_leaves_no_worker_and_the_same_comm
             now = marks(out)
             running.process.kill()
             worker.resume()
-            assert gone([worker], 2), step
+            assert gone([worker], 10), step
         assert {name: now.get(name) for name in finished} == finished, step
         finished = now
 
