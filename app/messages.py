@@ -106,7 +106,7 @@ class Finished:
     stage: str
     file: int
     began: float
-    """By the monotonic clock, which all processes share."""
+    """By the monotonic clock, which all processes of a machine share."""
     seconds: float
     audio_s: float
 

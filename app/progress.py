@@ -108,7 +108,7 @@ class StepProgress:
         """The worker there is at `what` now; "": at nothing."""
         with self._lock:
             self._team.at(place, what, meter)
-            self._display.workers(self._team.rows())
+            self._advance()
 
     def at(self, item: Item, done_s: float) -> None:
         """So many seconds of it are done."""
@@ -126,12 +126,23 @@ class StepProgress:
             self._seconds += audio_s
             self._show()
 
+    def failed(self, item: Item, *, over: bool = True) -> None:
+        """What was done of it is worth nothing; where it is `over` it is not tried again."""
+        with self._lock:
+            self._parts.pop(item.key, None)
+            if over:
+                self._total -= item.weight
+            self._show()
+
     def _show(self) -> None:
+        self._display.step(self._step, _files(self._files))  # again, where something else was shown meanwhile
+        self._advance()
+
+    def _advance(self) -> None:
         took = time.monotonic() - self._begin
         now = self._at + sum(self._parts.values())
         left = f", {clock((self._total - now) * took / now)} left" if now and took else ""
         files = f"{self._done} of {_files(self._files)}"
-        self._display.step(self._step, _files(self._files))  # again, where something else was shown meanwhile
         self._display.workers(self._team.rows())
         if self._known:
             speed = f"{now / took:.1f} x real time" if took else ""

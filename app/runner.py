@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.diagnosis import Death
@@ -32,6 +33,7 @@ from app.transcript import Transcript
 
 ATTEMPTS = 2
 """A stage that a worker died in is tried once more in a fresh one, where nothing else takes memory."""
+BETWEEN = "between two stages"
 
 
 class Stopped(Exception):  # noqa: N818 - no error: it was asked for
@@ -80,6 +82,16 @@ def fresh_worker() -> AbstractContextManager[AnyWorker]:
     return on_this_machine(MODULE)(0)
 
 
+@dataclass
+class Suspects:
+    """Files that workers have died with, whichever workers these were."""
+
+    deaths: Counter[tuple[str, Location]] = field(default_factory=Counter)
+    """Of which it is known, by stage."""
+    several: set[Location] = field(default_factory=set)
+    """It was one of these: one at a time they will tell."""
+
+
 class Runner:
     """One job, in as many workers as it takes."""
 
@@ -92,14 +104,16 @@ class Runner:
         worker: Callable[[], AbstractContextManager[AnyWorker]] = fresh_worker,
         last: bool = True,
         stopped: Callable[[], bool] = lambda: False,
+        suspects: Suspects | None = None,
     ) -> None:
         """`job` as the workers get it, but for its files. `last`: a worker is not to wait for another job. `stopped`
-        says whether a worker that died was made to.
+        says whether a worker that died was made to. `suspects` are those of several Runners.
         """
         self._job, self._front, self._listener = job, front, listener
         self._worker, self._last, self._stopped = worker, last, stopped
-        self._deaths: Counter[tuple[str, Location | None]] = Counter()
-        """By stage, and file or None for its loading."""
+        self._suspects = suspects or Suspects()
+        self._deaths: Counter[str] = Counter()
+        """Of workers that loaded a stage, or were between two."""
         self._given_up: dict[Location | None, dict[str, str]] = {}
         """By file, or None for all, the stages that are not tried again, and why."""
         self.written: set[Location] = set()
@@ -111,13 +125,19 @@ class Runner:
         """Raises UsageError, WorkError and Stopped, and what `worker` raises."""
         self.pending = list(inputs)
         while self.pending:
-            self.pending = self._work(self.pending)
+            left = dict(enumerate(self.pending))
+            try:
+                self._work(self.pending, left)
+            finally:
+                self.pending = list(left.values())
 
-    def _work(self, pending: Sequence[Input]) -> list[Input]:
-        """Give all pending inputs to one worker. Returns those it left undone when it died."""
+    def _work(self, pending: Sequence[Input], left: dict[int, Input]) -> None:
+        """Give all pending inputs to one worker; takes out of `left` what is done with."""
         everywhere = self._given_up.get(None, {})
+        one_by_one = any(item.path in self._suspects.several for item in pending)
         job = dataclasses.replace(
             self._job,
+            one_by_one=one_by_one,
             files=tuple(str(item.path) for item in pending),
             given_up={
                 index: {**everywhere, **self._given_up.get(item.path, {})}
@@ -125,7 +145,6 @@ class Runner:
                 if everywhere or item.path in self._given_up
             },
         )
-        left = dict(enumerate(pending))
         self._front.step("starting the worker")
         with self._worker() as worker:
             worker.give(job, last=self._last)
@@ -139,10 +158,9 @@ class Runner:
                 if death and not self._stopped():
                     where = f"its log is {worker.log.keep()}"
                     self._front.say(f"all was done, but then {death.line}; {where}", "yellow")
-                return []
+                return
             death = death or Death("the worker ended", None, "it left files undone", None, memory=False)
-            self._bury(death, under_way, f"its log is {worker.log.keep()}", left)
-        return list(left.values())
+            self._bury(death, under_way, f"its log is {worker.log.keep()}", left, one_by_one=one_by_one)
 
     def _hear(self, worker: AnyWorker, pending: Sequence[Input], left: dict[int, Input]) -> set[tuple[str, int | None]]:
         """All that a worker says; takes out of `left` what is done with. Returns what it was at when it fell silent."""
@@ -166,6 +184,7 @@ class Runner:
                         front.advance(done_s, total_s, "s")
                 case Loaded(stage, what):
                     under_way.discard((stage, None))
+                    del self._deaths[stage]
                     if what:
                         front.say(f"{stage}: {what}")
                 case Finished(stage, file) | Broken(stage, file):
@@ -185,6 +204,8 @@ class Runner:
                 case Result(file, transcript):
                     under_way = {each for each in under_way if each[1] != file}
                     item = left.pop(file)
+                    self._suspects.several.discard(item.path)
+                    del self._deaths[BETWEEN]
                     (self.written if front.final(item, transcript) else self.failed).add(item.path)
                 case Failed(reason, file, bug):
                     if bug:
@@ -197,23 +218,35 @@ class Runner:
 
     def _fail(self, item: Input, reason: str) -> None:
         self.failed.add(item.path)
+        self._suspects.several.discard(item.path)
         self._front.failed(item, reason)
 
-    def _bury(self, death: Death, under_way: set[tuple[str, int | None]], where: str, left: dict[int, Input]) -> None:
+    def _bury(
+        self,
+        death: Death,
+        under_way: set[tuple[str, int | None]],
+        where: str,
+        left: dict[int, Input],
+        *,
+        one_by_one: bool,
+    ) -> None:
         """Say why a worker died, and decide what the next one tries. Raises WorkError where it can't help."""
-        if len(under_way) > 1 and not self._job.one_by_one:  # it died of one of them; the next will tell of which
-            self._job = dataclasses.replace(self._job, one_by_one=True)
+        several = {left[file].path for _, file in under_way if file is not None}
+        if len(under_way) > 1 and several and not one_by_one:  # it died of one of them; the next will tell of which
+            self._suspects.several |= several
             each = sorted(under_way, key=str)
             places = (stage if file is None else f"{left[file].shown} ({stage})" for stage, file in each)
             again = self._once_more(death, [stage for stage, _ in each])
             self._front.say(f"{', '.join(places)}: {death.line}; {again}; one file at a time", "yellow")
             return
-        stage, file = next(iter(under_way), ("between two stages", None))
+        stage, file = next(iter(under_way), (BETWEEN, None))
         item = left[file] if file is not None else None
         place = f"{item.shown}: {stage}" if item else stage
-        attempt = (stage, item.path if item else None)
-        self._deaths[attempt] += 1
-        if self._deaths[attempt] < ATTEMPTS:
+        if item:
+            self._suspects.deaths[stage, item.path] += 1
+        else:
+            self._deaths[stage] += 1
+        if (self._suspects.deaths[stage, item.path] if item else self._deaths[stage]) < ATTEMPTS:
             self._front.say(f"{place}: {death.line}; {self._once_more(death, [stage])}", "yellow")
             return
         if item is None and stage not in LACKING:

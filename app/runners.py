@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.display import Display
-from app.errors import WorkError
+from app.errors import UsageError, WorkError
 from app.inputs import Input
 from app.messages import Job, Message
 from app.progress import StepProgress, Team
 from app.queue import Queue
-from app.runner import Front, Listener, Runner, Stopped
+from app.runner import Front, Listener, Runner, Stopped, Suspects
 from app.side_by_side import side_by_side
 from app.supervisor import AnyMeter, AnyWorker, Gone, Hire
 from app.transcript import Transcript
@@ -49,11 +49,21 @@ class Runners:
     """As a Runner, but for several workers, which each take handfuls of what is left."""
 
     def __init__(
-        self, jobs: Sequence[Job], names: Sequence[str], hire: Hire, front: Front, listener: Listener, display: Display
+        self,
+        jobs: Sequence[Job],
+        names: Sequence[str],
+        hire: Hire,
+        front: Front,
+        listener: Listener,
+        display: Display,
+        machines: Sequence[str] | None = None,
     ) -> None:
-        """By place the job, for a worker as that place has it, and its name; `hire` starts the worker of a place."""
+        """By place the job, for a worker as that place has it, its name, and where it is: without a word all are on
+        this machine. `hire` starts the worker of a place.
+        """
         self._jobs, self._hire, self._front, self._listener = jobs, hire, front, listener
         self._display, self._team = display, Team(names)
+        self._machines = [""] * len(jobs) if machines is None else machines
         self._lock = threading.Lock()
         self._places = list(range(len(jobs)))
         self._runners: list[Runner] = []
@@ -75,10 +85,11 @@ class Runners:
         queue = Queue(items, len(self._places))
         progress = StepProgress("transcribe", items, self._display, self._lock, self._team)
         said: set[str] = set()
+        suspects = Suspects()
         for place, job in enumerate(self._jobs):
             share = _Share(self._front, self._listener, self._lock, progress, self._team, place, by_path, said)
             lent = self._lender(place)
-            runner = Runner(job, share, share, worker=lent, last=False, stopped=lambda: self._over)
+            runner = Runner(job, share, share, worker=lent, last=False, stopped=lambda: self._over, suspects=suspects)
             self._runners.append(runner)
 
         def work(place: int) -> None:
@@ -96,22 +107,37 @@ class Runners:
 
     def _work(self, place: int, queue: Queue[_Sized], progress: StepProgress) -> None:
         runner = self._runners[place]
-        while not self._over and (items := queue.handful()):
+        while queue.more(lambda: self._over):
+            if not (items := queue.handful()):
+                continue  # another was quicker
+            why = ""
             try:
                 runner.run([each.item for each in items])
             except Stopped:
                 return
             except Gone as gone:
-                left = {item.path for item in runner.pending}
-                queue.put_back(each for each in items if each.item.path in left)
-                with self._lock:
-                    self._places.remove(place)
-                    self._display.say(f"{gone} is lost: what it had in hand goes to the others", "yellow")
-                return
+                why = str(gone)
+            except (UsageError, WorkError) as error:
+                if not self._has_others(place):
+                    raise
+                why = f"{self._machines[place]}: {error}"
             finally:
                 progress.working(place, "")
-        if not self._over:
-            self._dismiss(place)
+            if why:
+                with self._lock:
+                    self._places.remove(place)
+                    self._display.say(f"{why}: what it had in hand goes to the others", "yellow")
+            left = {item.path for item in runner.pending}
+            queue.put_back(each for each in items if each.item.path in left)
+            if why:
+                return
+            if not queue and not self._over:
+                self._dismiss(place)
+
+    def _has_others(self, place: int) -> bool:
+        """Whether there is another machine: what can't be done on one may be done there."""
+        with self._lock:
+            return any(self._machines[each] != self._machines[place] for each in self._places)
 
     def _lender(self, place: int) -> Callable[[], AbstractContextManager[AnyWorker]]:
         @contextmanager
@@ -185,7 +211,7 @@ class _Share:
     def failed(self, item: Input, reason: str) -> None:
         with self._lock:
             self._front.failed(item, reason)
-        self._progress.done(self._items[str(item.path)], 0.0)
+        self._progress.failed(self._items[str(item.path)])
 
     def first(self, item: Input, transcript: Transcript) -> None:
         with self._lock:

@@ -28,7 +28,7 @@ KEPT_LOGS = 20
 
 
 class Gone(Exception):  # noqa: N818 - no error: machines fail
-    """The machine on which a worker was to start is lost."""
+    """No worker can start at a place: its machine is lost, or nobody gives it a processor there. Says so."""
 
 
 class AnyWorker(Protocol):
@@ -48,7 +48,7 @@ class AnyWorker(Protocol):
 
 
 Hire = Callable[[int], AbstractContextManager[AnyWorker]]
-"""Starts the worker of a place, as often as it is asked to. Raises Gone where that place is lost."""
+"""Starts the worker of a place, as often as it is asked to. Raises Gone where none can start."""
 
 
 class AnyLog(Protocol):

@@ -126,6 +126,7 @@ def _several(request: Request, job: Job, delivery: Delivery, summary: Summary, s
     artefacts = state_folder(job.artefacts)
     paths = [job.model, *(each.path for each in (job.aligner.models if job.aligner else ()))]
     paths += [job.diarizer.path] if job.diarizer else []
+    paths += [str(each.path) for each in request.inputs if isinstance(each.path, Path)][:1]
     delivery.say(cluster.survey(artefacts, paths, most, request.workers, files, share=SHARE))
     jobs = [
         dataclasses.replace(
@@ -143,7 +144,7 @@ def _several(request: Request, job: Job, delivery: Delivery, summary: Summary, s
     def hire(place: int) -> AbstractContextManager[AnyWorker]:
         return cluster.hire(place, MODULE)
 
-    return Runners(jobs, cluster.names, hire, delivery, summary, delivery.display)
+    return Runners(jobs, cluster.names, hire, delivery, summary, delivery.display, cluster.machines)
 
 
 def _files(count: int) -> str:

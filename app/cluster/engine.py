@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,10 +19,13 @@ from app.cluster.hand import Hand, in_effect, resolved
 from app.cluster.nodes import look_at, only_on
 from app.cluster.remote_worker import RemoteWorker, answers
 from app.errors import UsageError
-from app.places import places, workers
+from app.places import places, visible_cards, workers
 from app.settings import Settings, read_settings
 from app.supervisor import Gone
 from launcher.masking import is_secret
+
+NEED_A_CARD = ("float16", "int8_float16", "bfloat16", "int8_bfloat16")
+"""Compute types that CTranslate2 has on cards alone."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,11 @@ class Cluster:
     """A context manager: connected to Ray within it. Its own Ray ends with it, one that was joined goes on."""
 
     def __init__(self, address: str | None, settings: Settings, given: Mapping[str, Any]) -> None:
-        """Without an address a Ray of our own, on this machine, with as many CPUs as there are threads in `settings`.
+        """Without an address a Ray of our own, on this machine, with as many CPUs as there are threads in `settings`,
+        or cards if there are more.
 
         `given` are the settings that the command line said itself: they hold on every node, whatever its profile says.
+        So does the compute type, as the model: what has been recognised is known by both.
         """
         self._address, self._settings, self._given = address, settings, given
         self.seats: list[Seat] = []
@@ -65,9 +71,15 @@ class Cluster:
             names.append(f"{seat.host} {number[seat.host]}" if count[seat.host] > 1 else seat.host)
         return names
 
+    @property
+    def machines(self) -> list[str]:
+        """Of the seats."""
+        return [seat.node for seat in self.seats]
+
     def __enter__(self) -> Cluster:
-        cards = self._settings.device != "cpu"
-        self._connection = connected(self._address, self._settings.threads, cards=cards)
+        cards = visible_cards() if self._settings.device != "cpu" and self._address is None else []
+        cpus = max(self._settings.threads, len(cards))
+        self._connection = connected(self._address, cpus, cards=self._settings.device != "cpu")
         self._connection.__enter__()
         return self
 
@@ -90,33 +102,45 @@ class Cluster:
         nodes = [node for node in ray.nodes() if node["Alive"] and _cpus(node, math.inf)]
         found = look_at(nodes, folder, paths)
         own, gone = _own_words()
-        most_threads = self._given.get("threads", math.inf)
-        to_give = sum(_cpus(node, most_threads) for node in nodes)
-        lines = []
+        lines, fit = [], []
         for node in nodes:
             seen, host = found.get(node["NodeID"]), node["NodeManagerHostname"]
             if seen is None:
                 lines.append(f"{host}: lost, no worker there")
                 continue
-            left = None if asked is None else asked - len(self.seats)
-            if left is not None and left <= 0:
-                break
-            cpus, cards = _cpus(node, most_threads), seen.cards[: int(node["Resources"].get("GPU", 0))]
             environment = seen.environment or in_effect(os.environ)
             environment = {name: value for name, value in environment.items() if name not in gone} | own
-            settings = replace(read_settings(environment), **self._given)
-            if settings.device == "cuda" and not cards:
-                lines.append(f"{host}: no card that Ray can give, and device cuda is asked for: no worker there")
+            settings = replace(
+                read_settings(environment), **{"compute_type": self._settings.compute_type, **self._given}
+            )
+            cards = seen.cards[: int(node["Resources"].get("GPU", 0))] if settings.device != "cpu" else ()
+            if not cards and (settings.device == "cuda" or settings.compute_type in NEED_A_CARD):
+                asked_for = "device cuda" if settings.device == "cuda" else f"compute type {settings.compute_type}"
+                lines.append(f"{host}: no card that Ray can give, and {asked_for} is asked for: no worker there")
                 continue
-            # So many as were asked for are spread over the CPUs of all nodes.
-            most = None if left is None else min(math.ceil(left * cpus / to_give), cpus)
-            to_give -= cpus
-            shares = cpus if most or (cards and settings.device != "cpu") else max(1, cpus // share)
-            room = places(most, shares, settings.device, need, files, seen.surroundings, cards)
+            cpus = _cpus(node, self._given.get("threads", math.inf))
+            fit.append((node, seen, environment, settings, cards, cpus, min(len(cards) or cpus, cpus)))
+        # So many as were asked for are spread over what all nodes bear.
+        bear, left = sum(each[-1] for each in fit), asked
+        groups = []
+        for node, seen, environment, settings, cards, cpus, most in fit:
+            wanted = None
+            if left is not None:
+                wanted = min(math.ceil(left * most / bear), most)
+                left, bear = left - wanted, bear - most
+                if not wanted:
+                    continue
+            shares = cpus if wanted or cards else max(1, cpus // share)
+            room = places(wanted, shares, settings.device, need, files, seen.surroundings, cards[:most])
             settings = replace(settings, threads=max(1, cpus // room.number))
-            self.seats += self._seats(node, room.number, environment, settings, bool(cards), seen.python)
+            groups.append(self._seats(node, room.number, environment, settings, bool(cards), seen.python))
             named = environment.get("RUN_APP_PROFILE") or "none"
-            lines.append(f"{host}: {workers(room.number, settings.threads)}{room.why}, profile {named}")
+            host, kind = node["NodeManagerHostname"], settings.compute_type
+            lines.append(f"{host}: {workers(room.number, settings.threads)}{room.why}, {kind}, profile {named}")
+        if left:
+            lines.append(f"{left} of {asked} workers find no CPU or card")
+        # Where there are few files, each node gets some.
+        self.seats = [seat for row in zip_longest(*groups) for seat in row if seat]
         if not self.seats:
             raise UsageError("; ".join(lines) or "no node of this Ray has a CPU to give")
         return "; ".join(lines)
@@ -130,18 +154,17 @@ class Cluster:
         cards: bool,
         python: str,
     ) -> list[Seat]:
-        on_card = cards and settings.device != "cpu"
         # A secret would stand in what Ray shows of its actors; and which card is whose Ray says itself.
         profile = {
             name: value
             for name, value in environment.items()
-            if not is_secret(name) and (name != "CUDA_VISIBLE_DEVICES" or not on_card)
+            if not is_secret(name) and (name != "CUDA_VISIBLE_DEVICES" or not cards)
         }
         if number > 1:
             profile["OMP_NUM_THREADS"] = str(settings.threads)
         host = node["NodeManagerHostname"]
         name = f"{host} ({node['NodeManagerAddress']})"
-        return [Seat(node["NodeID"], host, name, profile, settings, on_card, python) for _ in range(number)]
+        return [Seat(node["NodeID"], host, name, profile, settings, cards, python) for _ in range(number)]
 
     @contextmanager
     def hire(self, place: int, module: str) -> Iterator[RemoteWorker]:
@@ -164,7 +187,7 @@ def _actor(seat: Seat) -> Any:
 
     alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     if seat.node_id not in alive:
-        raise Gone(seat.node)
+        raise Gone(f"{seat.node} is lost")
     return (
         ray.remote(Hand)
         .options(
@@ -191,4 +214,5 @@ def _own_words() -> tuple[dict[str, str], set[str]]:
     here, alone = in_effect(os.environ), resolved(asked)
     names = ("RUN_APP_PROFILE", "RUN_APP_SETTINGS")
     own = {name: value for name, value in here.items() if alone.get(name) != value and name not in names}
-    return own, {name for name in alone if name not in here}
+    kept = {name: os.environ[name] for name in alone if name not in here and name in os.environ}
+    return own | kept, {name for name in alone if name not in here}

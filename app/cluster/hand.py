@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from app import messages
 from app.diagnosis import Death
 from app.memory import Reading
-from app.messages import Progress, Started, Task
+from app.messages import Failed, Message, Noted, Progress, Started, Task
 from app.store import state_folder
 from app.supervisor import Log, Worker
 from app.surroundings import Surroundings, read_surroundings
@@ -34,9 +33,6 @@ TELL = "import json, os; print(json.dumps(dict(os.environ)))"
 class Node:
     """What the driver has to know of a machine before it starts workers there."""
 
-    name: str
-    profile: str
-    """The names that are in effect there."""
     environment: Mapping[str, str]
     """What the profile sets there."""
     python: str
@@ -45,6 +41,20 @@ class Node:
     surroundings: Surroundings
     absent: tuple[str, ...]
     """Of the paths that were asked for, those that it does not see."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a worker says, and what only its own machine knows of it."""
+
+    line: str
+    """See app.messages."""
+    resident: int
+    """Bytes."""
+    log: str = ""
+    """Where it is kept, of an error nobody foresaw."""
+    remedy: str | None = None
+    """Of such an error, where one is known."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,6 @@ def look_around(profile: str | None, paths: Iterable[str]) -> Node:
     if profile is not None:
         environment = resolved(profile)
     return Node(
-        platform.node(),
-        environment.get("RUN_APP_PROFILE", ""),
         environment,
         sys.executable,
         tuple(visible_cards()),
@@ -76,7 +84,11 @@ def look_around(profile: str | None, paths: Iterable[str]) -> Node:
 
 def resolved(profile: str) -> dict[str, str]:
     """What the launcher sets on this machine. Raises RuntimeError with its line."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RUN_APP_")}
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("RUN_APP_") or name == "RUN_APP_ENV_DIR"
+    }
     command = [sys.executable, "-P", "-m", "launcher", "--profile", profile, "--", sys.executable, "-P", "-c", TELL]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=plain)
     if asked.returncode:
@@ -123,8 +135,8 @@ class Hand:
             f"not set; start Ray there by `{start}`"
         )
 
-    def work(self, job: Task, module: str) -> Iterator[tuple[str, int] | Ended]:
-        """What the worker says, each with its resident bytes; then how it ended."""
+    def work(self, job: Task, module: str) -> Iterator[Said | Ended]:
+        """What the worker says, then how it ended. Until then this actor answers nothing else."""
         if self._worker is None or not self._worker.alive:
             self.dismiss()
             self._stack = ExitStack()
@@ -140,15 +152,19 @@ class Hand:
                 if time.monotonic() - shown < SHOW_S:
                     continue
                 shown = time.monotonic()
-            yield messages.encode(message), worker.memory.last
+            yield self._said(worker, message)
         yield Ended(worker.death(), worker.memory.resident, worker.memory.on_cards)
+
+    def _said(self, worker: Worker, message: Message) -> Said:
+        line, resident = messages.encode(message), worker.memory.last
+        if not isinstance(message, Failed | Noted) or not message.bug:
+            return Said(line, resident)
+        reason = message.reason if isinstance(message, Failed) else message.text
+        return Said(line, resident, str(worker.log.keep()), worker.remedy(reason))
 
     def keep_log(self) -> str:
         """The path of the worker's log, which stays there."""
         return str(self._worker.log.keep()) if self._worker else ""
-
-    def remedy(self, reason: str) -> str | None:
-        return self._worker.remedy(reason) if self._worker else None
 
     def dismiss(self) -> None:
         """End the worker process: its memory is free when this returns."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from app import messages
-from app.cluster.hand import Ended
+from app.cluster.hand import Ended, Said
 from app.diagnosis import Death
 from app.errors import UsageError, WorkError, in_a_line
 from app.memory import Reading, Readings
-from app.messages import Idle, Message, Noted, Task
+from app.messages import Finished, Idle, Message, Noted, Task
 from app.supervisor import Gone
 
 PATIENCE_S = 20
@@ -26,11 +28,15 @@ AHEAD = 1000
 class RemoteLog:
     def __init__(self, actor: Any, node: str) -> None:
         self._actor, self._node = actor, node
+        self.kept = ""
+        """Where, once the worker has said something of which it tells more."""
 
     def keep(self) -> str:
         """Leave it there; returns where."""
         import ray
 
+        if self.kept:
+            return f"{self._node}:{self.kept}"
         try:
             return f"{self._node}:{ray.get(self._actor.keep_log.remote(), timeout=ANSWER_S)}"
         except Exception:  # the actor went with its log
@@ -65,6 +71,8 @@ class RemoteWorker:
         self.log = RemoteLog(actor, node)
         self.memory = RemoteMeter()
         self._refusal = actor.refusal.remote() if fresh else None
+        self._remedy: str | None = None
+        """For what it said last."""
         self._stream: Any = None
         self._death: Death | None = None
         self._lost = self._killed = False
@@ -88,8 +96,12 @@ class RemoteWorker:
                     self._death = said.death
                     self.memory.resident, self.memory.on_cards = dict(said.resident), dict(said.on_cards)
                     return
-                line, self.memory.last = said
-                message = messages.decode(line)
+                assert isinstance(said, Said)
+                self.memory.last, self._remedy = said.resident, said.remedy
+                self.log.kept = said.log or self.log.kept
+                message = messages.decode(said.line)
+                if isinstance(message, Finished):  # by the clock of this machine: every other has its own
+                    message = dataclasses.replace(message, began=time.monotonic() - message.seconds)
                 if not isinstance(message, Idle):
                     yield message
         except ray.exceptions.RayTaskError as error:
@@ -122,7 +134,7 @@ class RemoteWorker:
                 return
             if not said and isinstance(error, ray.exceptions.ActorDiedError):
                 yield Noted(f"{self.node}: no worker starts there: {_death(error, self.node).cause}", None)
-            raise Gone(self.node) from None
+            raise Gone(f"{self.node}: no worker could start" if said else f"{self.node} is lost") from None
         if refused:
             raise UsageError(f"{self.node}: {refused}")
 
@@ -136,13 +148,7 @@ class RemoteWorker:
         ray.kill(self.actor, no_restart=True)
 
     def remedy(self, reason: str) -> str | None:
-        import ray
-
-        try:
-            found: str | None = ray.get(self.actor.remedy.remote(reason), timeout=ANSWER_S)
-        except Exception:  # the actor is lost: nothing is known
-            return None
-        return found
+        return self._remedy
 
     def dismiss(self) -> bool:
         """End the worker process; returns whether its actor is there for another."""

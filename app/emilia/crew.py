@@ -40,11 +40,15 @@ class Crew:
         *,
         resident: bool,
         names: Sequence[str] | None = None,
+        machines: Sequence[str] | None = None,
     ) -> None:
-        """`hire` starts the worker of a place, 0 to `number` - 1, as often as it is asked to; `names` say which."""
+        """`hire` starts the worker of a place, 0 to `number` - 1, as often as it is asked to; `names` say which, and
+        `machines` where: without a word all are on this one.
+        """
         self._hire, self._ledger, self._display, self._make = hire, ledger, display, make
         self._places = list(range(number))
         self._team = Team([f"worker {place + 1}" for place in self._places] if names is None else names)
+        self._machines = [""] * number if machines is None else machines
         self._resident = resident
         self._lock = threading.Lock()
         self._alive: dict[int, tuple[ExitStack, AnyWorker]] = {}
@@ -62,47 +66,72 @@ class Crew:
         progress.end()
 
     def _work(self, place: int, step: str, queue: Queue[Item], progress: StepProgress) -> None:
-        deaths = 0
-        while not self._over and (items := queue.handful()):
-            left = dict(enumerate(items))
+        loads = 0
+        while queue.more(lambda: self._over):
+            if not (items := queue.handful()):
+                continue  # another was quicker
+            why = ""
             try:
-                worker = self._worker(place)
-                worker.give(self._make(step, tuple(items), place), last=False)
-                under_way, died = self._hear(place, worker, items, left, progress), worker.death()
-            except Gone as gone:  # before it had begun
-                self._dismiss(place)
-                queue.put_back(items)
-                with self._lock:
-                    self._places.remove(place)
-                self._say(f"{gone} is lost: what it had in hand goes to the others", "yellow")
-                return
+                loads = self._do(place, step, items, progress, loads)
+            except Gone as gone:
+                why = str(gone)
+            except (UsageError, WorkError) as error:
+                if not self._has_others(place):
+                    raise
+                why = f"{self._machines[place]}: {error}"
             progress.working(place, "")
-            self._team.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
             if self._over:
                 return
-            for index in [index for index, item in left.items() if self._ledger.is_done(item.key)]:
-                progress.done(left[index], left[index].seconds)  # it died before it could say so
-                del left[index]
-            if left and died and died.lost and under_way is not None and under_way not in left:
-                under_way = next(iter(left))  # what it had not said yet, or nobody has heard: it takes them in order
-            if left or died:  # it has ended: else it says of each what became of it
-                line = died.line if died else "the worker ended and left recordings undone"
-                where = f"its log is {worker.log.keep()}"
+            if why:
                 self._dismiss(place)
-                if not left:
-                    self._say(f"{step}: {line}; nothing is lost", "yellow")
-                elif under_way not in left:  # it was loading, or between two recordings
-                    deaths = 1 if len(left) < len(items) else deaths + 1
-                    if deaths >= LOADS:
-                        raise WorkError(f"{step}: {line}; {where}")
-                    self._say(f"{step}: {line}; trying once more in a fresh worker", "yellow")
-                else:
-                    self._failed(left[under_way], f"{step}: {line}; {where}")
+                with self._lock:
+                    self._places.remove(place)
+                self._say(f"{why}: what it had in hand goes to the others", "yellow")
             queue.put_back(
                 item for item in items if not self._ledger.is_done(item.key) and not self._ledger.tries(item.key).over
             )
-        if not self._resident:
-            self._dismiss(place)
+            if why:
+                return
+            if not queue and not self._resident:
+                self._dismiss(place)
+
+    def _has_others(self, place: int) -> bool:
+        """Whether there is another machine: what can't be done on one may be done there."""
+        with self._lock:
+            return any(self._machines[each] != self._machines[place] for each in self._places)
+
+    def _do(self, place: int, step: str, items: Sequence[Item], progress: StepProgress, loads: int) -> int:
+        """These through the step, as far as the worker of this place comes. `loads` workers of it have died before,
+        one after the other, while they loaded a model; returns how many now.
+        """
+        left = dict(enumerate(items))
+        worker = self._worker(place)
+        worker.give(self._make(step, tuple(items), place), last=False)
+        under_way, died = self._hear(place, worker, items, left, progress), worker.death()
+        self._team.peak(place, max((reading.peak for reading in worker.memory.resident.values()), default=0))
+        if self._over:
+            return loads
+        for index in [index for index, item in left.items() if self._ledger.is_done(item.key)]:
+            progress.done(left[index], left[index].seconds)  # it died before it could say so
+            del left[index]
+        if not left and not died:
+            return 0
+        # It has ended: else it says of each what became of it.
+        if left and died and died.lost and under_way is not None and under_way not in left:
+            under_way = next(iter(left))  # what it had not said yet, or nobody has heard: it takes them in order
+        line = died.line if died else "the worker ended and left recordings undone"
+        where = f"its log is {worker.log.keep()}"
+        self._dismiss(place)
+        if not left:
+            self._say(f"{step}: {line}; nothing is lost", "yellow")
+        elif under_way not in left:  # it was loading, or between two recordings
+            loads = 1 if len(left) < len(items) else loads + 1
+            if loads >= LOADS:
+                raise WorkError(f"{step}: {line}; {where}")
+            self._say(f"{step}: {line}; trying once more in a fresh worker", "yellow")
+        else:
+            self._failed(left[under_way], f"{step}: {line}; {where}", progress)
+        return loads
 
     def _hear(
         self, place: int, worker: AnyWorker, items: Sequence[Item], left: dict[int, Item], progress: StepProgress
@@ -131,11 +160,12 @@ class Crew:
                     raise UsageError(reason)
                 case Failed(reason, int(file), bug):
                     where = f" (the traceback is in {worker.log.keep()})" if bug else ""
-                    self._failed(left.pop(file), reason + where, last=not bug)
+                    self._failed(left.pop(file), reason + where, progress, last=not bug)
         return under_way
 
-    def _failed(self, item: Item, reason: str, *, last: bool = False) -> None:
+    def _failed(self, item: Item, reason: str, progress: StepProgress, *, last: bool = False) -> None:
         tries = self._ledger.count_try(item.key, reason, last=last)
+        progress.failed(item, over=tries.over)
         again = "" if tries.over else f"; attempt {tries.number} failed, it is tried again"
         place = shown(located(item.path))
         line = reason if reason.startswith(place) else f"{place}: {reason}"

@@ -64,7 +64,8 @@ class _Run:
         self._recordings: list[Recording] = []
         self._settings: list[Settings] = []
         """By place: of a machine's own profile, and with the threads of one worker."""
-        self._names: list[str] | None = None
+        self._where: dict[str, list[str]] = {}
+        """The workers' names and machines, if that is not this one."""
 
     def check_settings(self) -> None:
         """Say what differs from the last run here. Raises UsageError unless that is meant."""
@@ -91,7 +92,7 @@ class _Run:
         with ExitStack() as stack:
             hire = self._engine(stack)
             number = len(self._settings)
-            crew = Crew(number, hire, self._ledger, self._display, self._task, resident=resident, names=self._names)
+            crew = Crew(number, hire, self._ledger, self._display, self._task, resident=resident, **self._where)
             whole = self._steps(stack.enter_context(crew))
         failed = [each for each in self._recordings if each.failed]
         for each in failed:
@@ -173,7 +174,7 @@ class _Run:
         paths = [self._models.scorer, str(model), *some]
         self._display.say(cluster.survey(self._ledger.folder, paths, most, asked, len(self._recordings)))
         self._settings = [seat.settings for seat in cluster.seats]
-        self._names = cluster.names
+        self._where = {"names": cluster.names, "machines": cluster.machines}
         return lambda place: cluster.hire(place, MODULE)
 
     def _task(self, step: str, items: tuple[Item, ...], place: int) -> StepTask:

@@ -148,7 +148,7 @@ def team(lasts: list[int], files: int, job: Job) -> tuple[Runners, list[Input], 
     @contextmanager
     def hire(place: int) -> Iterator[AnyWorker]:
         if place in gone:
-            raise Gone(f"node{place}")
+            raise Gone(f"node{place} is lost")
         if place not in hired:  # the first worker is not to have done all before there is a second
             hired.add(place)
             together.wait(60)

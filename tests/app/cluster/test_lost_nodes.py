@@ -83,7 +83,7 @@ def test_cpus_that_others_hold(corpus: Corpus, environment: dict[str, str], thre
         with on_ray(corpus, environment, out, *at, set_up=soon.format(1)) as running:
             assert running.end() == 1, running.said
             assert running.said[-1] == "run-app: export: no machine is left to work on; the same command goes on\n"
-            assert "is lost: what it had in hand goes to the others" in running.text
+            assert ": no worker could start: what it had in hand goes to the others" in running.text
         other.communicate()
 
 
